@@ -1,0 +1,4 @@
+# http -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES += \
+	appliance/http/exchange.h \
+	appliance/http/fields.h

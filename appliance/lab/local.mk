@@ -1,0 +1,2 @@
+# lab -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES +=

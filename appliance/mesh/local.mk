@@ -1,0 +1,2 @@
+# mesh -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES +=

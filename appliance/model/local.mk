@@ -1,0 +1,4 @@
+# model -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES += \
+	appliance/model/appliance.h \
+	appliance/model/schema.h

@@ -1,0 +1,2 @@
+# script -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES +=

@@ -1,0 +1,2 @@
+# state -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES +=

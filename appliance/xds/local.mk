@@ -1,0 +1,3 @@
+# xds -- sources of this floor (see appliance/LAYERS).
+libcore_la_SOURCES += \
+	appliance/xds/client.h

@@ -1,0 +1,1 @@
+# conf -- what of this folder is installed and distributed.

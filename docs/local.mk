@@ -1,0 +1,1 @@
+# docs -- what of this folder is installed and distributed.

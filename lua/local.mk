@@ -1,0 +1,1 @@
+# lua -- what of this folder is installed and distributed.

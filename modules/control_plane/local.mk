@@ -1,0 +1,1 @@
+# control_plane -- sources of this role.

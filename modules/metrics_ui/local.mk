@@ -1,0 +1,1 @@
+# metrics_ui -- sources of this role.

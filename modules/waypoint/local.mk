@@ -1,0 +1,1 @@
+# waypoint -- sources of this role.

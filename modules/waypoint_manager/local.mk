@@ -1,0 +1,1 @@
+# waypoint_manager -- sources of this role.

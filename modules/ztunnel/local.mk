@@ -1,0 +1,1 @@
+# ztunnel -- sources of this role.

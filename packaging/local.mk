@@ -1,0 +1,1 @@
+# packaging -- what of this folder is installed and distributed.

@@ -1,0 +1,1 @@
+# systemd -- what of this folder is installed and distributed.
