@@ -1,5 +1,16 @@
 # proto -- the messages that we speak, cut down to what we use; compiled by protoc-c, apart from our warning flags.
 PROTOS = \
+	proto/ambit/workload.proto \
+	proto/envoy/discovery.proto \
+	proto/google/any.proto \
+	proto/google/duration.proto \
+	proto/google/empty.proto \
+	proto/google/status.proto \
+	proto/google/struct.proto \
+	proto/google/wrappers.proto \
+	proto/istio/authorization.proto \
+	proto/istio/ca.proto \
+	proto/istio/workload.proto \
 	proto/ambit/waypoint.proto
 EXTRA_DIST += $(PROTOS)
 noinst_LTLIBRARIES += libproto.la
