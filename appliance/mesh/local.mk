@@ -5,4 +5,5 @@ libcore_la_SOURCES += \
 	appliance/mesh/labels.h \
 	appliance/mesh/object.h \
 	appliance/mesh/policy.h \
-	appliance/mesh/table.h
+	appliance/mesh/table.h \
+	appliance/mesh/hbone.h

@@ -29,6 +29,7 @@ struct ap_stream;
 #define AP_STREAM_EOF 0    /* read: the peer finished its direction */
 #define AP_STREAM_AGAIN -1 /* nothing now; want the event */
 #define AP_STREAM_ERROR -2 /* broken; see ap_stream.error */
+#define AP_STREAM_FULL -3  /* draw only: the sink can take nothing; want WRITABLE of the sink, not READABLE of the source */
 
 /* Events. OPEN is delivered once whatever is wanted; FAILED too. */
 #define AP_STREAM_READABLE 1U
@@ -65,9 +66,12 @@ struct ap_stream_ops {
 	void (*consume)(struct ap_stream *s, size_t n);
 	/* Takes what fits below the high-water mark, maybe less than given. */
 	ssize_t (*write)(struct ap_stream *s, const struct iovec *iov, int count);
-	/* Optional: read from the source into the sink's own send buffer, at most max bytes. A count; AP_STREAM_EOF when the
-	 * source is at EOF; AGAIN when the source is empty or the sink is full; ERROR when either broke. A sink may take
-	 * the bytes later, from its own end-of-turn flush, and then says AGAIN here; it calls the source's read then. */
+	/* Optional: read from the source into the sink's own send buffer, at most max bytes.  A count that was taken now;
+	 * EOF when the source is at EOF; ERROR when either broke; FULL when the sink is stalled: stop wanting READABLE of
+	 * the source, want WRITABLE of the sink and draw again then.  AGAIN: keep wanting READABLE of the source, either
+	 * because it is empty or because the sink will read from it by itself in its flush at the end of this turn (and
+	 * forgets the source afterwards; a source that was closed meanwhile is left alone).  Should that flush find the
+	 * sink stalled or the source at EOF, the source is readable still, and the next draw says FULL or EOF. */
 	ssize_t (*draw)(struct ap_stream *sink, struct ap_stream *source, size_t max);
 	/* No more writes: FIN, close_notify, END_STREAM follow what was written. */
 	void (*shutdown)(struct ap_stream *s);
