@@ -81,7 +81,8 @@ struct ap_config;
 AP_PUBLIC_BEGIN
 /*
  * Read, parse and check the file.  sections end with a NULL key; sections of roles that are not loaded are checked too
- * when their schema is given, else left alone.  NULL with every problem (up to 50) in errs.  Blocks.
+ * when their schema is given, else left alone.  NULL with every problem (up to 50) in errs, whose places name `path` itself.
+ * Blocks.
  */
 struct ap_config *ap_config_load(
     const char *path, const struct ap_appliance_section *sections, struct ap_errors *errs);

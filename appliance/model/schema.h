@@ -29,6 +29,14 @@ enum ap_type {
 #define AP_F_REPORTED 4U    /* read and kept, not honoured: the object's status says so */
 #define AP_F_REFUSED 8U     /* not honoured, and ignoring it would weaken security: the object is refused */
 #define AP_F_NON_EMPTY 16U
+#define AP_F_UNIQUE 32U     /* list of scalars: no value twice */
+
+/* Codes of what the checker finds; the API's causes are named after them. Others are plain -EINVAL. */
+#define AP_SCHEMA_REQUIRED (-61) /* -ENODATA: a field is missing */
+#define AP_SCHEMA_UNKNOWN (-126) /* -ENOKEY: no such field */
+#define AP_SCHEMA_VALUES (-33)   /* -EDOM: not one of the values allowed */
+#define AP_SCHEMA_DUPLICATE (-17) /* -EEXIST */
+#define AP_SCHEMA_TYPE (-42)     /* of another type */
 
 struct ap_schema;
 
@@ -42,7 +50,8 @@ struct ap_field_row {
 	const char *const *values;   /* enum: NULL-terminated list of what is allowed */
 	const char *preset;          /* default as text; for documents and getters */
 	const char *doc;             /* one sentence */
-	/* What rows cannot say; adds to errs. May be NULL. */
+	/* What rows cannot say; adds to errs. The checker puts the path before each text ("path: text"; no colon when the text
+	 * begins with '.' or '[': such a text goes on with the path). May be NULL. */
 	void (*check)(const struct ap_doc *value, struct ap_errors *errs);
 };
 
@@ -62,6 +71,16 @@ AP_PUBLIC_BEGIN
  */
 size_t ap_schema_check(
     const struct ap_schema *schema, const struct ap_doc *node, const char *path, struct ap_errors *errs);
+/* The same; unknown keys go to `unknown`, or nowhere when it is NULL, and are not counted. */
+size_t ap_schema_check_known(const struct ap_schema *schema, const struct ap_doc *node, const char *path,
+    struct ap_errors *errs, struct ap_errors *unknown);
+/* Paths of fields in the document that are read and kept but not honoured (AP_F_REPORTED), each as an item of errs. */
+size_t ap_schema_reported(
+    const struct ap_schema *schema, const struct ap_doc *node, const char *path, struct ap_errors *errs);
+/* "string", "list of objects": what a row takes, in words. Returns out. */
+const char *ap_schema_type_text(const struct ap_field_row *row, char *out, size_t size);
+/* The row of that name, or NULL. */
+const struct ap_field_row *ap_schema_row(const struct ap_schema *schema, struct ap_slice name);
 AP_PUBLIC_END
 
 #endif
