@@ -8,6 +8,8 @@
 #include "base/slice.h"
 
 AP_PUBLIC_BEGIN
+/* Under a given key; ap_hash is this under the key of the process. */
+uint64_t ap_hash_sip(const uint64_t key[2], const void *bytes, size_t size);
 uint64_t ap_hash(const void *bytes, size_t size);
 /* The same everywhere and always. */
 uint64_t ap_hash_fnv(const void *bytes, size_t size);

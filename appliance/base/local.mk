@@ -1,22 +1,41 @@
 # base -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
+	appliance/base/addr.c \
 	appliance/base/addr.h \
+	appliance/base/arena.c \
 	appliance/base/arena.h \
+	appliance/base/b64.c \
 	appliance/base/b64.h \
+	appliance/base/buf.c \
 	appliance/base/buf.h \
+	appliance/base/check.c \
 	appliance/base/check.h \
+	appliance/base/clock.c \
 	appliance/base/clock.h \
 	appliance/base/compiler.h \
+	appliance/base/error.c \
 	appliance/base/error.h \
+	appliance/base/file.c \
 	appliance/base/file.h \
+	appliance/base/hash.c \
 	appliance/base/hash.h \
 	appliance/base/list.h \
+	appliance/base/log.c \
 	appliance/base/log.h \
+	appliance/base/map.c \
 	appliance/base/map.h \
+	appliance/base/mem.c \
 	appliance/base/mem.h \
+	appliance/base/metrics.c \
 	appliance/base/metrics.h \
+	appliance/base/metrics_priv.h \
+	appliance/base/metrics_process.c \
+	appliance/base/metrics_text.c \
+	appliance/base/rand.c \
 	appliance/base/rand.h \
 	appliance/base/refs.h \
+	appliance/base/slice.c \
 	appliance/base/slice.h \
+	appliance/base/text.c \
 	appliance/base/text.h \
 	appliance/base/vec.h

@@ -18,6 +18,8 @@ int ap_text_to_bool(struct ap_slice s, bool *out); /* true, false */
 int ap_text_to_duration(struct ap_slice s, int64_t *out_ns);
 /* "64Ki", "10Mi", "1G", "512". */
 int ap_text_to_size(struct ap_slice s, uint64_t *out);
+/* Bytes of the valid UTF-8 sequence in front, 1 to 4; 0 when there is none. */
+size_t ap_text_utf8_next(struct ap_slice s);
 /* Valid UTF-8 without overlong forms and surrogates. */
 bool ap_text_is_utf8(struct ap_slice s);
 /* RFC 1123 label (63) and name (253): lower case letters, digits, '-', and '.' between labels. */
