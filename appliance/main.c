@@ -1,8 +1,8 @@
-/* main.c -- the binary: hands the command line to the commands. */
+/* main.c -- the binary: hands the command line to the commands (cli/commands.def). */
+#include "cli/command.h"
+
 int
 main(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return 0;
+	return ap_cli_main(argc, argv);
 }
