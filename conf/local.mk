@@ -1,1 +1,3 @@
-# conf -- what of this folder is installed and distributed.
+# conf -- the commented configuration that packages install, and examples.
+ambitconfdir = $(sysconfdir)/ambit
+dist_ambitconf_DATA = conf/ambit.yaml

@@ -1,1 +1,6 @@
-# packaging -- what of this folder is installed and distributed.
+# packaging -- what the distributions' packages install besides the program, and the one list of dependencies.
+sysusersdir = $(prefix)/lib/sysusers.d
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
+dist_sysusers_DATA = packaging/sysusers.d/ambit.conf
+dist_tmpfiles_DATA = packaging/tmpfiles.d/ambit.conf
+EXTRA_DIST += packaging/dependencies packaging/install-dependencies
