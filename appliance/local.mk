@@ -25,3 +25,4 @@ include $(srcdir)/appliance/script/local.mk
 include $(srcdir)/appliance/role/local.mk
 include $(srcdir)/appliance/cli/local.mk
 include $(srcdir)/appliance/lab/local.mk
+include $(srcdir)/appliance/demo/local.mk
