@@ -9,4 +9,4 @@ ambit_bookinfo_SOURCES = \
 	appliance/demo/ratings.c \
 	appliance/demo/reviews.c
 ambit_bookinfo_CFLAGS = -std=gnu11 -Wall -Wextra $(HARDEN_CFLAGS) $(SAN_FLAGS) $(DEMO_CFLAGS)
-ambit_bookinfo_LDADD = $(DEMO_LIBS)
+ambit_bookinfo_LDADD = $(EVENT_LIBS) $(DEMO_LIBS)
