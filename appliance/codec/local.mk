@@ -1,5 +1,13 @@
 # codec -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
+	appliance/codec/dns.h \
 	appliance/codec/doc.h \
+	appliance/codec/glob.h \
+	appliance/codec/grpc.h \
 	appliance/codec/json.h \
+	appliance/codec/prom.h \
+	appliance/codec/proxyproto.h \
+	appliance/codec/regex.h \
+	appliance/codec/trace.h \
+	appliance/codec/uri.h \
 	appliance/codec/yaml.h
