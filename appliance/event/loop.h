@@ -25,7 +25,8 @@ struct ap_io {
 	struct event ev;
 	struct ap_loop *loop;
 	int fd;
-	unsigned want; /* AP_IO_READ | AP_IO_WRITE as asked for */
+	uint8_t want;  /* AP_IO_READ | AP_IO_WRITE as asked for */
+	uint8_t armed; /* what the kernel watches: may keep READ for a while after it is no longer wanted */
 	void (*fn)(struct ap_io *io, unsigned events, void *arg);
 	void *arg;
 };
@@ -43,6 +44,11 @@ struct ap_task {
 	struct ap_list link; /* unlinked when idle */
 	void (*fn)(struct ap_task *t, void *arg);
 	void *arg;
+};
+
+struct ap_loop_exit {
+	struct ap_list link;
+	void (*fn)(struct ap_loop_exit *e);
 };
 
 AP_PUBLIC_BEGIN
@@ -72,10 +78,16 @@ void ap_timer_stop(struct ap_timer *t); /* also ends its use; fine when idle or 
 
 void ap_task_init(struct ap_task *t, void (*fn)(struct ap_task *t, void *arg), void *arg);
 void ap_task_schedule(struct ap_loop *loop, struct ap_task *t); /* no-op when scheduled already */
+/* Run at the end of the next turn, which then does not wait: for work that goes on after others had their chance. */
+void ap_task_schedule_next(struct ap_loop *loop, struct ap_task *t);
 void ap_task_cancel(struct ap_task *t);                         /* fine when idle or zeroed */
 
 /* Call free_fn(ptr) at the end of this turn. */
 void ap_defer_free(struct ap_loop *loop, void *ptr, void (*free_fn)(void *ptr));
+
+/* Call fn(e) when the loop is freed, while its events still work; for what outlives its owner on the loop. */
+void ap_loop_at_exit(struct ap_loop *loop, struct ap_loop_exit *e, void (*fn)(struct ap_loop_exit *e));
+void ap_loop_exit_cancel(struct ap_loop_exit *e); /* fine when idle or zeroed */
 AP_PUBLIC_END
 
 #endif

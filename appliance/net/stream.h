@@ -78,6 +78,7 @@ struct ap_stream_ops {
 	/* Set the wanted events: READABLE, WRITABLE or both; 0 parks the stream (a peer's reset is still told by FAILED
 	 * where the transport shows it). */
 	void (*want)(struct ap_stream *s, unsigned events);
+	/* Ends the filter below as well; the callback is gone already. */
 	void (*close)(struct ap_stream *s, enum ap_stream_close how);
 	/* Optional: bytes taken by write() and not yet given to the kernel. */
 	size_t (*unsent)(const struct ap_stream *s);
@@ -110,6 +111,14 @@ size_t ap_stream_unsent(const struct ap_stream *s);
 /* The bottom TCP stream of the chain, or NULL (an exchange's transport is not below it). */
 struct ap_stream *ap_stream_bottom(struct ap_stream *s);
 const char *ap_stream_error_name(enum ap_stream_error e);
+
+/* For those who write filters. */
+void ap_stream_init(struct ap_stream *s, const struct ap_stream_ops *ops, struct ap_loop *loop, struct ap_stream *below);
+/* Tell the one above, unless the stream is closed. The callback may close it: touch nothing of it afterwards. */
+void ap_stream_emit(struct ap_stream *s, unsigned events);
+/* Keep the first reason; returns AP_STREAM_ERROR. */
+int ap_stream_break(struct ap_stream *s, enum ap_stream_error error, int detail);
+enum ap_stream_error ap_stream_error_of_errno(int error);
 AP_PUBLIC_END
 
 #endif
