@@ -1,9 +1,22 @@
 # mesh -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
+	appliance/mesh/feed.c \
 	appliance/mesh/feed.h \
+	appliance/mesh/hbone.h \
 	appliance/mesh/identity.h \
+	appliance/mesh/index.c \
+	appliance/mesh/index.h \
+	appliance/mesh/labels.c \
 	appliance/mesh/labels.h \
+	appliance/mesh/object.c \
 	appliance/mesh/object.h \
+	appliance/mesh/object_decode.c \
+	appliance/mesh/object_priv.h \
+	appliance/mesh/policy.c \
 	appliance/mesh/policy.h \
+	appliance/mesh/policy_check.c \
+	appliance/mesh/table.c \
 	appliance/mesh/table.h \
-	appliance/mesh/hbone.h
+	appliance/mesh/table_find.c \
+	appliance/mesh/table_pick.c \
+	appliance/mesh/table_priv.h
