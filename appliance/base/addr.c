@@ -67,7 +67,7 @@ bool
 ap_ip_is_loopback(const struct ap_ip *ip)
 {
 	return (ip->len == 4 && ip->bytes[0] == 127) ||
-	    (ip->len == 16 && memcmp(ip->bytes, &in6addr_loopback, 16) == 0);
+	       (ip->len == 16 && memcmp(ip->bytes, &in6addr_loopback, 16) == 0);
 }
 
 int

@@ -204,9 +204,8 @@ ap_arena_defer(struct ap_arena *a, void (*fn)(void *arg), void *arg)
 struct ap_arena_mark
 ap_arena_mark(struct ap_arena *a)
 {
-	return (struct ap_arena_mark){
-		.block = a->top, .used = a->top->used, .total = a->total, .cleanups = a->cleanups
-	};
+	return (
+	    struct ap_arena_mark){ .block = a->top, .used = a->top->used, .total = a->total, .cleanups = a->cleanups };
 }
 
 void

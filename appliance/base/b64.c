@@ -21,8 +21,7 @@ encode(struct ap_slice in, const char *alphabet, bool pad, struct ap_buf *out)
 	for (size_t i = 0; i < in.len; i += 3) {
 		size_t n = AP_MIN(in.len - i, (size_t)3);
 		uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
-		char quad[4] = { alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63],
-			alphabet[v & 63] };
+		char quad[4] = { alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63], alphabet[v & 63] };
 
 		if (n < 3)
 			quad[3] = '=';

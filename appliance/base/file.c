@@ -177,7 +177,7 @@ empty_folder(int fd, const char *path, unsigned depth, struct ap_error *err)
 			close(sub);
 			r = ap_error_set(err, -ELOOP, "remove %s: too deep", path);
 		} else if ((r = empty_folder(sub, path, depth - 1, err)) == 0 &&
-		    unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR) < 0)
+			   unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR) < 0)
 			r = fail(err, "remove below", path);
 	}
 	closedir(dir);

@@ -55,7 +55,7 @@ is_journal(int fd)
 	struct stat st;
 
 	return text != NULL && sscanf(text, "%ju:%ju", &dev, &ino) == 2 && fstat(fd, &st) == 0 &&
-	    (uintmax_t)st.st_dev == dev && (uintmax_t)st.st_ino == ino;
+	       (uintmax_t)st.st_dev == dev && (uintmax_t)st.st_ino == ino;
 }
 
 void
@@ -235,8 +235,8 @@ format_context(const struct ap_logctx *ctx, char *out, size_t size)
 }
 
 static size_t
-format_text(char *line, size_t size, struct ap_log_module *m, enum ap_log_level level, const char *context,
-    const char *message)
+format_text(
+    char *line, size_t size, struct ap_log_module *m, enum ap_log_level level, const char *context, const char *message)
 {
 	char time[40];
 	size_t at;

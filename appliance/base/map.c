@@ -98,9 +98,8 @@ ap_map_put(struct ap_map *m, struct ap_slice key, void *value)
 	}
 	if (m->used == m->room)
 		make_room(m);
-	m->entries[m->used] = (struct ap_map_entry){
-		.key = ap_slice(ap_strndup(key.ptr, key.len), key.len), .value = value
-	};
+	m->entries[m->used] =
+	    (struct ap_map_entry){ .key = ap_slice(ap_strndup(key.ptr, key.len), key.len), .value = value };
 	fill_bucket(m, m->used);
 	m->used++;
 	m->count++;

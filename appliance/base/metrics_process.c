@@ -71,5 +71,5 @@ ap_metrics_write_process(struct ap_buf *out)
 	    "# HELP process_cpu_seconds User and system time spent.\n# TYPE process_cpu_seconds counter\n"
 	    "# UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total %.6f\n",
 	    (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-	        (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+		(double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
 }

@@ -163,8 +163,7 @@ write_histogram(const struct ap_metric *m, const struct line *line, struct ap_bu
 	for (size_t i = 0; i <= m->bound_count; i++) {
 		count += line->v[i];
 		ap_buf_printf(out, "%s_bucket{%.*s%sle=\"%s\"} %ju\n", m->name, AP_FMT(line->labels), comma,
-		    i == m->bound_count ? "+Inf" : format_double(m->bounds[i], text, sizeof(text)),
-		    (uintmax_t)count);
+		    i == m->bound_count ? "+Inf" : format_double(m->bounds[i], text, sizeof(text)), (uintmax_t)count);
 	}
 	format_double(line->sum, text, sizeof(text));
 	if (line->labels.len == 0)
@@ -241,7 +240,8 @@ ap_metrics_write(struct ap_buf *out)
 
 	ap_buf_init(&scrape.labels, (size_t)1 << 20);
 	pthread_mutex_lock(&ap_metrics_lock);
-	AP_LIST_FOR (l, &ap_metrics_shards) {
+	AP_LIST_FOR(l, &ap_metrics_shards)
+	{
 		struct ap_shard *shard = AP_LIST_ITEM(l, struct ap_shard, link);
 
 		for (struct ap_series *s = atomic_load_explicit(&shard->newest, memory_order_acquire); s != NULL;

@@ -31,7 +31,7 @@ ap_text_to_u64(struct ap_slice s, uint64_t max, uint64_t *out)
 		if (!is_digit(s.ptr[i]))
 			return -EINVAL;
 		over = over || __builtin_mul_overflow(v, 10U, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(s.ptr[i] - '0'), &v);
+		       __builtin_add_overflow(v, (uint64_t)(s.ptr[i] - '0'), &v);
 	}
 	if (over || v > max)
 		return -ERANGE;

@@ -11,7 +11,10 @@
 
 enum ap_doc_type { AP_DOC_NULL, AP_DOC_BOOL, AP_DOC_INT, AP_DOC_REAL, AP_DOC_STRING, AP_DOC_LIST, AP_DOC_MAP };
 
-/* All nodes live in the arena of their document. */
+/*
+ * All nodes live in the arena of their document.  When it is full, makers return NULL, setters do nothing with a NULL
+ * value, and ap_arena_is_full() tells the one who built the tree.
+ */
 struct ap_doc {
 	enum ap_doc_type type;
 	struct ap_place at;   /* of the value */
@@ -53,6 +56,8 @@ struct ap_doc *ap_doc_new_null(struct ap_arena *arena);
 struct ap_doc *ap_doc_copy(struct ap_arena *arena, const struct ap_doc *node); /* deep */
 /* Set a member: replaces one of that name in its place, or appends. value must not be in another container. */
 void ap_doc_set(struct ap_arena *arena, struct ap_doc *map, const char *key, struct ap_doc *value);
+/* The same with a key that may hold any bytes. */
+void ap_doc_set_slice(struct ap_arena *arena, struct ap_doc *map, struct ap_slice key, struct ap_doc *value);
 void ap_doc_set_string(struct ap_arena *arena, struct ap_doc *map, const char *key, struct ap_slice s);
 bool ap_doc_remove(struct ap_doc *map, const char *key);
 void ap_doc_append(struct ap_doc *list, struct ap_doc *value);
