@@ -2,7 +2,7 @@
  * lua_sandbox.c -- what a script may see: the basic functions without files, loading, collector and metatables; math and
  * utf8; string and table with bounds on what one call in C may cost.  Without metatables no __gc (which would run
  * without the budget's hook), no __len and __index that send C loops astray.  No coroutines: each has a count of its
- * own.  One thread, that of the state.
+ * own.  No xpcall: its handler would run inside the hook's own error, where hooks are off.  One thread, that of the state.
  */
 #include <lualib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 AP_LOG_MODULE(lua_script);
 
 static const char *const base_kept[] = { "assert", "error", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget",
-	"rawlen", "rawset", "select", "tonumber", "tostring", "type", "xpcall", "_VERSION" };
+	"rawlen", "rawset", "select", "tonumber", "tostring", "type", "_VERSION" };
 
 /* Call the library function in upvalue 1, charging for the length of the first argument times upvalue 2 / 64. */
 static int

@@ -44,7 +44,7 @@ wp_text_compile(struct ap_arena *arena, const Ambit__Waypoint__StringMatch *m, b
 			return -EINVAL;
 		break;
 	case AMBIT__WAYPOINT__STRING_MATCH__KIND__NOT_SET:
-	case _AMBIT__WAYPOINT__STRING_MATCH__KIND_IS_INT_SIZE:
+	case _AMBIT__WAYPOINT__STRING_MATCH__KIND__CASE_IS_INT_SIZE:
 	default: return ap_error_set(err, -EINVAL, "a match says neither exact, prefix, suffix, regex nor present");
 	}
 	*out = t;
