@@ -41,41 +41,28 @@ const char *const ap_mesh_label_names[AP_MESH_LABEL_COUNT + 1] = {
 	NULL,
 };
 
-static const struct ap_metric opened = {
-	.name = "istio_tcp_connections_opened",
-	.kind = AP_COUNTER,
-	.help = "The total number of TCP connections opened.",
-	.unit = "",
-	.labels = ap_mesh_label_names,
-};
-static const struct ap_metric closed = {
-	.name = "istio_tcp_connections_closed",
-	.kind = AP_COUNTER,
-	.help = "The total number of TCP connections closed.",
-	.unit = "",
-	.labels = ap_mesh_label_names,
-};
-static const struct ap_metric failed = {
-	.name = "istio_tcp_connections_failed",
-	.kind = AP_COUNTER,
-	.help = "The total number of TCP connections that failed to establish.",
-	.unit = "",
-	.labels = ap_mesh_label_names,
-};
-static const struct ap_metric sent = {
-	.name = "istio_tcp_sent_bytes",
-	.kind = AP_COUNTER,
-	.help = "The size of total bytes sent during response in case of a TCP connection.",
-	.unit = "bytes",
-	.labels = ap_mesh_label_names,
-};
-static const struct ap_metric received = {
-	.name = "istio_tcp_received_bytes",
-	.kind = AP_COUNTER,
-	.help = "The size of total bytes received during request in case of a TCP connection.",
-	.unit = "bytes",
-	.labels = ap_mesh_label_names,
-};
+/* The last four labels appear when the place of either end is known, and not otherwise: two rows for each name, which the exposition
+ * joins. */
+#define PLACED 4
+static const char *const unplaced_names[] = { "reporter", "source_workload", "source_canonical_service",
+	"source_canonical_revision", "source_workload_namespace", "source_principal", "source_app", "source_version",
+	"source_cluster", "destination_service", "destination_service_namespace", "destination_service_name",
+	"destination_workload", "destination_canonical_service", "destination_canonical_revision",
+	"destination_workload_namespace", "destination_principal", "destination_app", "destination_version",
+	"destination_cluster", "request_protocol", "response_flags", "connection_security_policy", NULL };
+_Static_assert(AP_COUNTOF(unplaced_names) == AP_MESH_LABEL_COUNT - PLACED + 1, "the same list without its tail");
+
+#define ROWS(var_, name_, unit_, help_) \
+	static const struct ap_metric var_[2] = { \
+		{ .name = (name_), .kind = AP_COUNTER, .help = (help_), .unit = (unit_), .labels = unplaced_names }, \
+		{ .name = (name_), .kind = AP_COUNTER, .help = (help_), .unit = (unit_), .labels = ap_mesh_label_names } \
+	}
+ROWS(opened, "istio_tcp_connections_opened", "", "The total number of TCP connections opened.");
+ROWS(closed, "istio_tcp_connections_closed", "", "The total number of TCP connections closed.");
+ROWS(failed, "istio_tcp_connections_failed", "", "The total number of TCP connections that failed.");
+ROWS(sent, "istio_tcp_sent_bytes", "", "The size of total bytes sent during response in case of a TCP connection.");
+ROWS(received, "istio_tcp_received_bytes", "",
+    "The size of total bytes received during request in case of a TCP connection.");
 
 static struct ap_slice
 known(struct ap_slice s)
@@ -171,15 +158,24 @@ ap_mesh_flag_name(enum ap_mesh_flags flag)
 	return flag < AP_FLAG_COUNT ? names[flag] : "-";
 }
 
+/* Which of the two rows these labels belong to. */
+static size_t
+row_of(const struct ap_slice values[AP_MESH_LABEL_COUNT])
+{
+	return values[AP_MESH_LABEL_COUNT - 1].len > 0 ? 1 : 0;
+}
+
 void
 ap_mesh_count_open(struct ap_shard *shard, const struct ap_mesh_ends *ends, struct ap_mesh_series *out)
 {
 	struct ap_slice values[AP_MESH_LABEL_COUNT];
+	size_t row;
 
 	ap_mesh_labels(ends, values);
-	out->opened = ap_series_get(shard, &opened, values);
-	out->sent = ap_series_get(shard, &sent, values);
-	out->received = ap_series_get(shard, &received, values);
+	row = row_of(values);
+	out->opened = ap_series_get(shard, &opened[row], values);
+	out->sent = ap_series_get(shard, &sent[row], values);
+	out->received = ap_series_get(shard, &received[row], values);
 	ap_series_add(out->opened, 1);
 }
 
@@ -187,11 +183,13 @@ void
 ap_mesh_count_close(struct ap_shard *shard, const struct ap_mesh_ends *ends)
 {
 	struct ap_slice values[AP_MESH_LABEL_COUNT];
+	size_t row;
 
 	ap_mesh_labels(ends, values);
-	ap_series_add(ap_series_get(shard, &closed, values), 1);
+	row = row_of(values);
+	ap_series_add(ap_series_get(shard, &closed[row], values), 1);
 	if (ends->flags != AP_FLAG_NONE)
-		ap_series_add(ap_series_get(shard, &failed, values), 1);
+		ap_series_add(ap_series_get(shard, &failed[row], values), 1);
 }
 
 static const char *const type_names[] = { "deployment", "cronjob", "pod", "job" };

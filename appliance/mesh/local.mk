@@ -1,9 +1,15 @@
 # mesh -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
+	appliance/mesh/ca_client.c \
+	appliance/mesh/ca_client.h \
 	appliance/mesh/feed.c \
 	appliance/mesh/feed.h \
 	appliance/mesh/hbone.h \
+	appliance/mesh/identity.c \
 	appliance/mesh/identity.h \
+	appliance/mesh/identity_make.c \
+	appliance/mesh/identity_priv.h \
+	appliance/mesh/identity_view.c \
 	appliance/mesh/index.c \
 	appliance/mesh/index.h \
 	appliance/mesh/labels.c \
