@@ -79,7 +79,7 @@ h2_touch(struct h2_stream *s)
 	ap_list_append(&h2->touched, &s->touch);
 	/* While owners are told, a further telling waits for the next turn: one that never reads must not hold this one. */
 	if (h2->telling)
-		ap_timer_start(&h2->again, 0);
+		ap_task_schedule_next(h2->conn->loop, &h2->again);
 	else if (!h2->receiving)
 		h2_schedule(h2);
 }
@@ -193,7 +193,7 @@ on_work(struct ap_task *t, void *arg)
 }
 
 static void
-on_again(struct ap_timer *t, void *arg)
+on_again(struct ap_task *t, void *arg)
 {
 	(void)t;
 	work(arg);
@@ -285,7 +285,7 @@ static void
 input_copied(struct h2 *h2)
 {
 	struct ap_http_conn *conn = h2->conn;
-	struct ap_block *b = ap_block_new(AP_BLOCK_SMALL);
+	struct ap_block *b = ap_block_new(AP_BLOCK_LARGE);
 	size_t done = 0;
 
 	while (done < INPUT_BUDGET && !conn->is_ending) {
@@ -382,7 +382,7 @@ ap_h2_start(struct ap_http_conn *conn, struct ap_slice early)
 	ap_list_init(&h2->borrowers);
 	ap_list_init(&h2->drawers);
 	ap_task_init(&h2->work, on_work, h2);
-	ap_timer_init(&h2->again, conn->loop, on_again, h2);
+	ap_task_init(&h2->again, on_again, h2);
 	h2->started_ms = h2->ping_ms = ap_loop_now_ms(conn->loop);
 	rv = conn->is_server ? nghttp2_session_server_new2(&h2->session, callbacks, h2, option) :
 			       nghttp2_session_client_new2(&h2->session, callbacks, h2, option);
@@ -504,7 +504,7 @@ h2_over(struct ap_http_conn *conn)
 
 	h2->telling = true;
 	ap_task_cancel(&h2->work);
-	ap_timer_stop(&h2->again);
+	ap_task_cancel(&h2->again);
 	while (!ap_list_is_empty(&h2->streams)) {
 		struct h2_stream *s = AP_LIST_ITEM(h2->streams.next, struct h2_stream, link);
 
@@ -521,7 +521,7 @@ h2_over(struct ap_http_conn *conn)
 	nghttp2_session_del(h2->session);
 	/* Owners that closed theirs just now scheduled a flush that will not be. */
 	ap_task_cancel(&h2->work);
-	ap_timer_stop(&h2->again);
+	ap_task_cancel(&h2->again);
 	h2->magic = 0;
 	conn->impl = NULL;
 	ap_mem_free(h2);

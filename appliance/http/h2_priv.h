@@ -56,8 +56,8 @@ struct h2 {
 	uint32_t credit; /* read by owners, not yet given back to the connection's window */
 	uint64_t head_since_ms, started_ms, ping_ms, goaway_ms;
 	struct h2_bucket resets, controls;
-	struct ap_task work;   /* tell and flush, at the end of the turn */
-	struct ap_timer again; /* the same, in the next turn */
+	struct ap_task work;  /* tell and flush, at the end of the turn */
+	struct ap_task again; /* the same, at the end of the next one */
 };
 
 struct h2_stream {

@@ -130,7 +130,7 @@ h2_flush(struct h2 *h2)
 		if (h2->drained)
 			break;
 		if (done >= FLUSH_BUDGET) { /* others want their turn */
-			ap_timer_start(&h2->again, 0);
+			ap_task_schedule_next(h2->conn->loop, &h2->again);
 			break;
 		}
 	}
