@@ -1,1 +1,7 @@
 # Unit tests of http.
+EXTRA_DIST += tests/unit/http/pipe.h
+check_PROGRAMS += tests/unit/http/test_h2
+TESTS += tests/unit/http/test_h2
+tests_unit_http_test_h2_SOURCES = tests/unit/http/test_h2.c
+tests_unit_http_test_h2_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_http_test_h2_LDADD = $(LIBS_UNIT)
