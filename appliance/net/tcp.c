@@ -137,11 +137,15 @@ tcp_read(struct ap_stream *s, void *buf, size_t size)
 	struct tcp *t = tcp_of(s);
 	ssize_t n;
 
-	if (AP_UNLIKELY(!s->is_open || s->error != AP_STREAM_OK))
+	if (AP_UNLIKELY(!s->is_open))
 		return s->error == AP_STREAM_OK ? AP_STREAM_AGAIN : AP_STREAM_ERROR;
 	n = ap_sock_read(t->io.fd, buf, size);
-	if (AP_LIKELY(n >= 0))
+	if (AP_LIKELY(n > 0))
 		return n;
+	/* What the peer sent before it reset can be read after a write has failed, an answer that refuses our upload
+	 * for one; but then the end is no clean end. */
+	if (n == 0)
+		return s->error == AP_STREAM_OK ? AP_STREAM_EOF : AP_STREAM_ERROR;
 	if (errno == EAGAIN)
 		return AP_STREAM_AGAIN;
 	return tcp_break(t, errno);
