@@ -1,6 +1,7 @@
 /* checks.h -- checks of single values that rows name: names, hosts, ports, addresses, regular expressions, header names. */
 #ifndef MODEL_CHECKS_H
 #define MODEL_CHECKS_H
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -6,7 +6,42 @@ libcore_la_SOURCES += \
 	appliance/model/appliance_rows.h \
 	appliance/model/checks.c \
 	appliance/model/checks.h \
+	appliance/model/k_ambit.h \
+	appliance/model/k_authorization_policy.c \
+	appliance/model/k_common.c \
+	appliance/model/k_destination_rule.c \
+	appliance/model/k_gateway.c \
+	appliance/model/k_gateway_class.c \
+	appliance/model/k_gateway_parts.c \
+	appliance/model/k_gateway_parts.h \
+	appliance/model/k_gloo_parts.c \
+	appliance/model/k_gloo_parts.h \
+	appliance/model/k_host.c \
+	appliance/model/k_http_route.c \
+	appliance/model/k_http_route.h \
+	appliance/model/k_http_route_filters.c \
+	appliance/model/k_join_token.c \
+	appliance/model/k_lua_policy.c \
+	appliance/model/k_namespace.c \
+	appliance/model/k_peer_authentication.c \
+	appliance/model/k_reference_grant.c \
+	appliance/model/k_route_table.c \
+	appliance/model/k_service.c \
+	appliance/model/k_service_account.c \
+	appliance/model/k_service_entry.c \
+	appliance/model/k_virtual_service.c \
+	appliance/model/k_virtual_service.h \
+	appliance/model/k_virtual_service_parts.c \
+	appliance/model/k_waypoint_policy.c \
+	appliance/model/k_workload_entry.c \
+	appliance/model/k_workload_entry.h \
+	appliance/model/k_workspace.c \
+	appliance/model/k_workspace_settings.c \
+	appliance/model/kind.c \
 	appliance/model/kind.h \
+	appliance/model/resource.c \
 	appliance/model/resource.h \
+	appliance/model/resource_check.c \
+	appliance/model/rows.h \
 	appliance/model/schema.c \
 	appliance/model/schema.h
