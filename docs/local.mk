@@ -1,1 +1,2 @@
-# docs -- what of this folder is installed and distributed.
+# docs -- distributed, and the man pages installed.
+EXTRA_DIST += docs/architecture.md docs/threat-model.md docs/module-abi.md
