@@ -1,5 +1,7 @@
 # mesh -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
+	appliance/mesh/access_log.c \
+	appliance/mesh/access_log.h \
 	appliance/mesh/ca_client.c \
 	appliance/mesh/ca_client.h \
 	appliance/mesh/feed.c \
