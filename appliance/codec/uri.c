@@ -178,14 +178,17 @@ ap_uri_encode(struct ap_slice in, const char *keep, struct ap_buf *out)
 	}
 }
 
-/* Step one: what may be decoded is, backslashes become slashes. -EINVAL: a NUL. */
+/*
+ * Step one: what may be decoded is, backslashes become slashes.  -EINVAL: a NUL, or a '%' that starts no escape, which
+ * could become part of one ("%%32e") and then mean something else to the next reader.
+ */
 static int
 decode_unreserved(struct ap_slice path, bool slashes, struct ap_buf *out)
 {
 	for (size_t i = 0; i < path.len; i++) {
 		int c = escaped_byte(path, i);
 
-		if (path.ptr[i] == '\0' || c == 0)
+		if (path.ptr[i] == '\0' || c == 0 || (c < 0 && path.ptr[i] == '%'))
 			return -EINVAL;
 		if (c > 0 && (is_unreserved((char)c) || (slashes && (c == '/' || c == '\\')))) {
 			ap_buf_add_char(out, c == '\\' ? '/' : (char)c);

@@ -36,7 +36,8 @@ int ap_uri_split_host(struct ap_slice authority, struct ap_slice *host, uint16_t
 int ap_uri_decode(struct ap_slice in, bool form, struct ap_buf *out);
 /* Append with everything but unreserved characters (and those of `keep`, may be NULL) escaped. */
 void ap_uri_encode(struct ap_slice in, const char *keep, struct ap_buf *out);
-/* Append the normal form of a path (no query in it). -EINVAL: does not start with '/', or holds a NUL, also as %00. */
+/* Append the normal form of a path (no query in it). -EINVAL: does not start with '/', holds a NUL, also as %00, or
+ * (but for AP_URI_NONE, which looks into no escape) a broken escape. */
 int ap_uri_normalise(struct ap_slice path, enum ap_uri_normal how, struct ap_buf *out);
 /* One "name=value" off the front of a query, undecoded; false at its end. */
 bool ap_uri_next_param(struct ap_slice *query, struct ap_slice *name, struct ap_slice *value);

@@ -1,1 +1,42 @@
-# fuzz
+# Fuzzers: one for each parser of what strangers send.
+#
+# To add one: write tests/fuzz/fuzz_x.c (it defines LLVMFuzzerTestOneInput; start from fuzz_json.c), put a few small files
+# into tests/fuzz/corpus/x/, and add the line
+#	FUZZERS += tests/fuzz/fuzz_x
+# below (or in your own local.mk).  If it needs more than libcore.la (a role's sources), give it tests_fuzz_fuzz_x_SOURCES
+# and _LDADD = $(LDADD) ... as any program.  That is all:
+#   make check              replays the corpus and simple damage of it (replay.c), with any compiler
+#   ./configure CC=clang --enable-fuzzing --enable-sanitizer=address,undefined && make fuzz FUZZ_SECONDS=20
+#                           lets libFuzzer search; new inputs go to fuzz-corpus/ in the build folder
+#   tests/fuzz/fuzz_x FILE  runs one input in either build
+FUZZERS =
+FUZZERS += tests/fuzz/fuzz_dns
+FUZZERS += tests/fuzz/fuzz_grpc
+FUZZERS += tests/fuzz/fuzz_json
+FUZZERS += tests/fuzz/fuzz_prom
+FUZZERS += tests/fuzz/fuzz_proxyproto
+FUZZERS += tests/fuzz/fuzz_regex
+FUZZERS += tests/fuzz/fuzz_text_addr
+FUZZERS += tests/fuzz/fuzz_trace
+FUZZERS += tests/fuzz/fuzz_uri
+FUZZERS += tests/fuzz/fuzz_yaml
+
+check_PROGRAMS += $(FUZZERS)
+check_LTLIBRARIES += tests/fuzz/libreplay.la
+tests_fuzz_libreplay_la_SOURCES = tests/fuzz/replay.c
+if FUZZING
+LDADD = libcore.la $(FUZZ_ENGINE)
+else
+LDADD = tests/fuzz/libreplay.la libcore.la
+TESTS += $(FUZZERS)
+endif
+EXTRA_DIST += tests/fuzz/corpus
+
+FUZZ_SECONDS = 20
+fuzz: $(FUZZERS)
+	@for f in $(FUZZERS); do \
+		name=`basename $$f | sed 's/^fuzz_//'`; mkdir -p fuzz-corpus/$$name; echo "== $$name"; \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=fuzz-corpus/crash-$$name- fuzz-corpus/$$name $(srcdir)/tests/fuzz/corpus/$$name || exit 1; \
+	done
+.PHONY: fuzz
