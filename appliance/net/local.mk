@@ -2,7 +2,7 @@
 libcore_la_SOURCES += \
 	appliance/net/capture.h \
 	appliance/net/listener.c appliance/net/listener.h \
-	appliance/net/relay.h \
+	appliance/net/relay.c appliance/net/relay.h \
 	appliance/net/resolve.h \
 	appliance/net/sock.c appliance/net/sock.h \
 	appliance/net/stream.c appliance/net/stream.h \
