@@ -130,7 +130,7 @@ gather(struct scrape *scrape, const struct ap_series *s)
 static const char *
 format_double(double v, char *out, size_t size)
 {
-	for (int digits = 1; digits <= 17; digits++) {
+	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(out, size, "%.*g", digits, v);
 		if (strtod(out, NULL) == v)
 			break;
