@@ -8,6 +8,8 @@ libcore_la_SOURCES += \
 	appliance/codec/glob.h \
 	appliance/codec/grpc.c \
 	appliance/codec/grpc.h \
+	appliance/codec/http1.c \
+	appliance/codec/http1.h \
 	appliance/codec/json.c \
 	appliance/codec/json.h \
 	appliance/codec/prom.c \

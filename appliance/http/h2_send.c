@@ -259,7 +259,8 @@ make_nv(const struct ap_fields *fields, nghttp2_nv *nv, size_t n)
 	for (uint32_t i = 0; i < fields->count; i++) {
 		const struct ap_field *f = &fields->items[i];
 
-		if (ap_http_is_hop_field(f->name))
+		if (ap_http_is_hop_field(f->name) ||
+		    (ap_slice_eq(f->name, AP_S("te")) && !ap_slice_eq(f->value, AP_S("trailers"))))
 			continue;
 		if (!ap_http_field_is_sound(f->name, f->value)) {
 			ap_http_trouble(AP_HTTP_FIELD_DROPPED);

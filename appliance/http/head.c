@@ -47,8 +47,6 @@ bool
 ap_http_is_hop_field(struct ap_slice name)
 {
 	switch (name.len) {
-	case 2:
-		return memcmp(name.ptr, "te", 2) == 0;
 	case 4:
 		return memcmp(name.ptr, "host", 4) == 0;
 	case 7:
