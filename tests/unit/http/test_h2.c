@@ -1,260 +1,9 @@
 /* test_h2.c -- HTTP/2 against itself over in-memory pipes: messages, tunnels, back-pressure, resets, drains, limits. */
 #include "../test.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "event/loop.h"
-#include "http/exchange.h"
-#include "pipe.h"
-
-struct side {
-	struct ap_buf got;      /* body bytes read */
-	bool eof, failed, peeking, echo, parked;
-	size_t to_send, sent;   /* body of our own to write */
-	unsigned per_event;     /* bytes per read; 0: all */
-	struct ap_exchange *x;
-	int status;
-	enum ap_stream_error error;
-};
-
-struct world {
-	struct ap_loop *loop;
-	struct pipe_end *a, *b;
-	struct ap_http_conn *client, *server;
-	struct side cs, ss; /* of the last exchange on each side */
-	int requests, closing, closed, server_closed, rooms, readies;
-	int answer; /* status that the server gives; 0: none, the test does it */
-	const char *body;
-	size_t echo_pending_at;
-	bool close_on_request;
-	struct ap_exchange *seen[4]; /* the server's, in order */
-	char path[64];
-};
-
-static void
-side_event(struct ap_stream *s, unsigned events, void *arg)
-{
-	struct side *d = arg;
-
-	if (events & AP_STREAM_FAILED) {
-		d->failed = true;
-		d->error = s->error;
-		return;
-	}
-	if (events & AP_STREAM_READABLE) {
-		char buf[65536];
-		size_t max = d->per_event ? d->per_event : sizeof(buf);
-
-		for (;;) {
-			ssize_t n = ap_stream_read(s, buf, max);
-
-			if (n == AP_STREAM_EOF) {
-				d->eof = true;
-				ap_stream_want(s, s->wanted & ~AP_STREAM_READABLE);
-				if (d->echo)
-					ap_stream_shutdown(s);
-			} else if (n == AP_STREAM_ERROR) {
-				d->failed = true;
-				d->error = s->error;
-			} else if (n > 0) {
-				ap_buf_add(&d->got, buf, (size_t)n);
-				if (d->echo)
-					assert_int_equal(ap_stream_write(s, buf, (size_t)n), n);
-			}
-			if (n <= 0 || d->per_event)
-				break;
-		}
-	}
-	if ((events & AP_STREAM_WRITABLE) && d->x != NULL) {
-		while (d->sent < d->to_send) {
-			char buf[10000];
-			size_t n = AP_MIN(sizeof(buf), d->to_send - d->sent);
-			ssize_t r;
-
-			for (size_t i = 0; i < n; i++)
-				buf[i] = (char)((d->sent + i) * 7 % 251);
-			r = ap_stream_write(s, buf, n);
-			if (r == AP_STREAM_ERROR) {
-				d->failed = true;
-				ap_stream_want(s, 0);
-				return;
-			}
-			if (r <= 0)
-				return;
-			d->sent += (size_t)r;
-		}
-		ap_stream_shutdown(s);
-		ap_stream_want(s, s->wanted & ~AP_STREAM_WRITABLE);
-	}
-}
-
-static void
-on_request(struct ap_exchange *x, void *arg)
-{
-	struct world *w = arg;
-	struct ap_http_head head;
-
-	w->seen[w->requests++ % 4] = x;
-	snprintf(w->path, sizeof(w->path), "%.*s", AP_FMT(x->request.path));
-	w->ss.x = x;
-	if (w->close_on_request) {
-		struct ap_stream *s = &x->stream;
-
-		w->ss.x = NULL;
-		ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
-		return;
-	}
-	ap_stream_set_callback(&x->stream, side_event, &w->ss);
-	if (w->answer == 0)
-		return;
-	if (w->body != NULL) {
-		struct ap_stream *s = &x->stream;
-
-		ap_exchange_reply(x, w->answer, "text/plain", ap_slice_of(w->body));
-		ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
-		w->ss.x = NULL;
-		return;
-	}
-	ap_http_head_init(&head, x->arena);
-	head.status = w->answer;
-	ap_fields_add(&head.fields, AP_S("X-Test"), AP_S("1"));
-	ap_exchange_respond(x, &head, false);
-	ap_stream_want(&x->stream, w->ss.parked ? 0 : AP_STREAM_READABLE | (w->ss.to_send ? AP_STREAM_WRITABLE : 0));
-}
-
-static void
-on_server_closed(struct ap_http_conn *conn, void *arg)
-{
-	struct world *w = arg;
-
-	(void)conn;
-	w->server = NULL;
-	w->server_closed++;
-}
-
-static void
-on_ready(struct ap_http_conn *conn, void *arg)
-{
-	(void)conn;
-	((struct world *)arg)->readies++;
-}
-static void
-on_closing(struct ap_http_conn *conn, enum ap_stream_error why, void *arg)
-{
-	(void)conn;
-	(void)why;
-	((struct world *)arg)->closing++;
-}
-static void
-on_closed(struct ap_http_conn *conn, void *arg)
-{
-	(void)conn;
-	((struct world *)arg)->closed++;
-	((struct world *)arg)->client = NULL;
-}
-static void
-on_room(struct ap_http_conn *conn, void *arg)
-{
-	(void)conn;
-	((struct world *)arg)->rooms++;
-}
-
-static const struct ap_http_server_ops server_ops = { on_request, on_server_closed };
-static const struct ap_http_client_ops client_ops = { on_ready, on_closing, on_closed, on_room };
-
-static void
-on_response(struct ap_exchange *x, void *arg)
-{
-	struct world *w = arg;
-
-	w->cs.status = x->response.status;
-	if (x->response.status == 0) {
-		w->cs.failed = true;
-		w->cs.error = x->stream.error;
-	}
-}
-
-static void
-turns(struct world *w, int n)
-{
-	for (int i = 0; i < n; i++)
-		ap_loop_turn(w->loop, 0);
-}
-
-static void
-world_open(struct world *w, const struct ap_http_settings *cset, const struct ap_http_settings *sset, size_t room,
-    bool peek, size_t piece)
-{
-	memset(w, 0, sizeof(*w));
-	w->loop = ap_loop_new("test");
-	pipe_pair(w->loop, room, peek, &w->a, &w->b);
-	w->a->piece = w->b->piece = piece;
-	ap_buf_init(&w->cs.got, 1 << 30);
-	ap_buf_init(&w->ss.got, 1 << 30);
-	w->server = ap_http_serve(&w->b->s, AP_HTTP_2, sset, &server_ops, w);
-	w->client = ap_http_client(&w->a->s, AP_HTTP_2, cset, &client_ops, w);
-	w->answer = 200;
-}
-
-static void
-side_close(struct side *d, enum ap_stream_close how)
-{
-	struct ap_stream *s = d->x == NULL ? NULL : &d->x->stream;
-
-	ap_stream_close(&s, how);
-	d->x = NULL;
-}
-
-static void
-world_close(struct world *w)
-{
-	side_close(&w->cs, AP_STREAM_CLOSE_CLEAN);
-	side_close(&w->ss, AP_STREAM_CLOSE_CLEAN);
-	if (w->client != NULL)
-		ap_http_close(w->client);
-	if (w->server != NULL)
-		ap_http_close(w->server);
-	turns(w, 4);
-	assert_null(w->client);
-	assert_null(w->server);
-	assert_int_equal(w->closed, 1);
-	assert_int_equal(w->closing, 1);
-	assert_int_equal(w->server_closed, 1);
-	ap_buf_done(&w->cs.got);
-	ap_buf_done(&w->ss.got);
-	ap_loop_free(&w->loop);
-}
-
-static struct ap_exchange *
-request(struct world *w, const char *method, const char *path, bool end)
-{
-	struct ap_arena *arena = ap_arena_new(65536);
-	struct ap_http_head head;
-	struct ap_exchange *x;
-
-	ap_http_head_init(&head, arena);
-	head.method = ap_slice_of(method);
-	head.scheme = AP_S("http");
-	head.authority = AP_S("example.test");
-	head.path = ap_slice_of(path);
-	ap_fields_add(&head.fields, AP_S("User-Agent"), AP_S("test"));
-	x = ap_http_request(w->client, &head, end, on_response, w);
-	ap_arena_free(&arena);
-	if (x != NULL) {
-		w->cs.x = x;
-		ap_stream_set_callback(&x->stream, side_event, &w->cs);
-	}
-	return x;
-}
-
-static void
-check_pattern(const struct ap_buf *b, size_t size)
-{
-	assert_int_equal(b->len, size);
-	for (size_t i = 0; i < size; i++)
-		assert_int_equal((unsigned char)b->ptr[i], i * 7 % 251);
-}
+#include "world.h"
 
 static void
 test_get_with_small_answer(void **state)
@@ -262,7 +11,7 @@ test_get_with_small_answer(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	w.body = "hello";
 	assert_int_equal(ap_http_room(w.client), 100);
 	assert_non_null(request(&w, "GET", "/a?b", true));
@@ -288,39 +37,17 @@ test_get_with_small_answer(void **state)
 }
 
 static void
-transfer(size_t room, bool peek, size_t piece, size_t up, size_t down, unsigned per_event, uint32_t window)
-{
-	struct ap_http_settings set = { .stream_window = window, .connection_window = window * 2 };
-	struct world w;
-
-	world_open(&w, &set, &set, room, peek, piece);
-	w.ss.to_send = down;
-	w.cs.to_send = up;
-	w.cs.per_event = w.ss.per_event = per_event;
-	assert_non_null(request(&w, "POST", "/", false));
-	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE | AP_STREAM_WRITABLE);
-	for (int i = 0; i < 4000000 && !(w.cs.eof && w.ss.eof); i++) {
-		turns(&w, 1);
-		assert_false(w.cs.failed || w.ss.failed);
-	}
-	assert_true(w.cs.eof && w.ss.eof);
-	check_pattern(&w.ss.got, up);
-	check_pattern(&w.cs.got, down);
-	world_close(&w);
-}
-
-static void
 test_bodies_pass_whole_whatever_the_buffers(void **state)
 {
 	(void)state;
-	transfer(1 << 20, true, 0, 3000000, 2000000, 0, 0);
-	transfer(1 << 20, false, 0, 3000000, 2000000, 0, 0);
-	transfer(1000, true, 0, 300000, 200000, 0, 0);
-	transfer(70000, true, 1, 20000, 30000, 0, 0);
-	transfer(70000, false, 7, 90000, 130000, 0, 0);
-	transfer(1 << 20, true, 0, 300000, 200000, 100, 0);
-	transfer(1 << 20, true, 0, 5000000, 9000000, 0, 1 << 22);
-	transfer(1 << 20, true, 333, 500000, 200000, 1000, 1 << 20);
+	transfer(AP_HTTP_2, 1 << 20, true, 0, 3000000, 2000000, 0, 0);
+	transfer(AP_HTTP_2, 1 << 20, false, 0, 3000000, 2000000, 0, 0);
+	transfer(AP_HTTP_2, 1000, true, 0, 300000, 200000, 0, 0);
+	transfer(AP_HTTP_2, 70000, true, 1, 20000, 30000, 0, 0);
+	transfer(AP_HTTP_2, 70000, false, 7, 90000, 130000, 0, 0);
+	transfer(AP_HTTP_2, 1 << 20, true, 0, 300000, 200000, 100, 0);
+	transfer(AP_HTTP_2, 1 << 20, true, 0, 5000000, 9000000, 0, 1 << 22);
+	transfer(AP_HTTP_2, 1 << 20, true, 333, 500000, 200000, 1000, 1 << 20);
 }
 
 static void
@@ -329,7 +56,7 @@ test_unread_body_is_bounded_by_the_window(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 24, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 24, true, 0);
 	w.ss.parked = true;
 	w.cs.to_send = 10000000;
 	request(&w, "POST", "/", false);
@@ -343,32 +70,12 @@ test_unread_body_is_bounded_by_the_window(void **state)
 }
 
 static void
-connect_tunnel(struct world *w)
-{
-	static const struct ap_http_settings set = { .allow_connect = true };
-	struct ap_arena *arena = ap_arena_new(4096);
-	struct ap_http_head head;
-
-	world_open(w, &set, &set, 1 << 20, true, 0);
-	ap_http_head_init(&head, arena);
-	head.method = AP_S("CONNECT");
-	head.authority = AP_S("10.0.0.1:80");
-	w->cs.x = ap_http_request(w->client, &head, false, on_response, w);
-	ap_stream_set_callback(&w->cs.x->stream, side_event, &w->cs);
-	ap_stream_want(&w->cs.x->stream, AP_STREAM_READABLE);
-	ap_arena_free(&arena);
-	turns(w, 6);
-	assert_int_equal(w->cs.status, 200);
-	assert_non_null(w->ss.x);
-}
-
-static void
 test_tunnel_half_closes_each_way(void **state)
 {
 	struct world w;
 
 	(void)state;
-	connect_tunnel(&w);
+	connect_tunnel_as(&w, AP_HTTP_2);
 	assert_int_equal(ap_stream_write(&w.cs.x->stream, "ping", 4), 4);
 	ap_stream_shutdown(&w.cs.x->stream);
 	turns(&w, 6);
@@ -390,7 +97,7 @@ test_tunnel_reset_by_cancel_reads_as_eof_and_breaks_writing(void **state)
 	struct world w;
 
 	(void)state;
-	connect_tunnel(&w);
+	connect_tunnel_as(&w, AP_HTTP_2);
 	assert_int_equal(ap_stream_write(&w.cs.x->stream, "data", 4), 4);
 	turns(&w, 4);
 	side_close(&w.cs, AP_STREAM_CLOSE_CLEAN);
@@ -408,7 +115,7 @@ test_tunnel_abort_is_told_as_failure(void **state)
 	struct world w;
 
 	(void)state;
-	connect_tunnel(&w);
+	connect_tunnel_as(&w, AP_HTTP_2);
 	side_close(&w.ss, AP_STREAM_CLOSE_ABORT);
 	turns(&w, 6);
 	assert_true(w.cs.failed);
@@ -423,7 +130,7 @@ test_cancelled_request_is_a_failure_not_an_end(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	w.answer = 200;
 	request(&w, "POST", "/", false);
 	assert_int_equal(ap_stream_write(&w.cs.x->stream, "part", 4), 4);
@@ -441,7 +148,7 @@ test_answer_before_the_request_ends(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	w.body = "too early";
 	w.answer = 413;
 	request(&w, "POST", "/", false);
@@ -461,7 +168,7 @@ test_handler_that_lets_go_resets(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	w.close_on_request = true;
 	request(&w, "GET", "/", true);
 	turns(&w, 8);
@@ -478,7 +185,7 @@ test_trailers_follow_the_body(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	request(&w, "POST", "/svc/Method", true);
 	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE);
 	turns(&w, 6);
@@ -501,7 +208,7 @@ test_head_answer_has_no_body(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	w.body = "hello";
 	request(&w, "HEAD", "/", true);
 	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE);
@@ -519,7 +226,7 @@ test_server_drain_lets_exchanges_end(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	request(&w, "POST", "/", false);
 	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE);
 	turns(&w, 6);
@@ -548,7 +255,7 @@ test_cut_transport_fails_exchanges(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	request(&w, "POST", "/", false);
 	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE);
 	turns(&w, 6);
@@ -569,7 +276,7 @@ test_too_many_streams_wait_for_room(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, &set, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, &set, 1 << 20, true, 0);
 	turns(&w, 6);
 	assert_int_equal(ap_http_room(w.client), 2);
 	w.answer = 0;
@@ -605,7 +312,7 @@ test_large_head_is_refused(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, &set, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, &set, 1 << 20, true, 0);
 	memset(big, 'x', sizeof(big));
 	ap_http_head_init(&head, arena);
 	head.method = AP_S("GET");
@@ -628,7 +335,7 @@ test_exchange_with_expectation_continues(void **state)
 	struct world w;
 
 	(void)state;
-	world_open(&w, NULL, NULL, 1 << 20, true, 0);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
 	ap_http_head_init(&head, arena);
 	head.method = AP_S("POST");
 	head.authority = AP_S("a");
