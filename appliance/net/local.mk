@@ -1,9 +1,9 @@
 # net -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
-	appliance/net/capture.h \
+	appliance/net/capture.c appliance/net/capture.h \
 	appliance/net/listener.c appliance/net/listener.h \
 	appliance/net/relay.c appliance/net/relay.h \
-	appliance/net/resolve.h \
+	appliance/net/resolve.c appliance/net/resolve.h \
 	appliance/net/sock.c appliance/net/sock.h \
 	appliance/net/stream.c appliance/net/stream.h \
 	appliance/net/tcp.c appliance/net/tcp.h \

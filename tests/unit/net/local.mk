@@ -1,10 +1,16 @@
 # Unit tests of net.
-check_PROGRAMS += tests/unit/net/test_relay tests/unit/net/test_tcp tests/unit/net/test_tls tests/unit/net/test_x509
-TESTS += tests/unit/net/test_relay tests/unit/net/test_tcp tests/unit/net/test_tls tests/unit/net/test_x509
+check_PROGRAMS += tests/unit/net/test_capture tests/unit/net/test_relay tests/unit/net/test_resolve tests/unit/net/test_tcp tests/unit/net/test_tls tests/unit/net/test_x509
+TESTS += tests/unit/net/test_capture tests/unit/net/test_relay tests/unit/net/test_resolve tests/unit/net/test_tcp tests/unit/net/test_tls tests/unit/net/test_x509
 EXTRA_DIST += tests/unit/net/pki.h tests/unit/net/side.h
+tests_unit_net_test_capture_SOURCES = tests/unit/net/test_capture.c
+tests_unit_net_test_capture_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_net_test_capture_LDADD = $(LIBS_UNIT)
 tests_unit_net_test_relay_SOURCES = tests/unit/net/test_relay.c
 tests_unit_net_test_relay_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_net_test_relay_LDADD = $(LIBS_UNIT)
+tests_unit_net_test_resolve_SOURCES = tests/unit/net/test_resolve.c
+tests_unit_net_test_resolve_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_net_test_resolve_LDADD = $(LIBS_UNIT)
 tests_unit_net_test_tcp_SOURCES = tests/unit/net/test_tcp.c
 tests_unit_net_test_tcp_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_net_test_tcp_LDADD = $(LIBS_UNIT)
