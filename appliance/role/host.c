@@ -25,6 +25,7 @@ AP_LOG_MODULE(host);
 
 #define WATCH_MS 50U
 #define JOB_THREADS 2U
+#define ROLES_ARENA ((size_t)256 * 1024 * 1024)
 
 /* What roles ask of their host. */
 
@@ -135,29 +136,24 @@ load_roles(struct ap_host *host, const char *const *names, struct ap_error *err)
 	return ap_role_order(host->loaded, host->role_count, err);
 }
 
-/* The names from the command line, else those of the file; the file is read once for that and again with the roles' schemas. */
+/*
+ * The names from the command line, else those of the file.  The file is only looked into for that; it is checked whole once the
+ * roles, whose sections have their own schemas, are there.
+ */
 static int
 load_named_roles(struct ap_host *host, struct ap_error *err)
 {
 	const char *names[AP_ROLES_MAX + 1] = { NULL };
-	const struct ap_appliance *a;
-	struct ap_config *first;
+	struct ap_arena *arena;
 	int rc;
 
 	if (host->options.roles != NULL)
 		return load_roles(host, host->options.roles, err);
-	first = ap_host_load_config(host);
-	if (first == NULL)
-		return ap_error_set(err, -EINVAL, "%s is refused.", host->options.config_path);
-	a = ap_config_appliance(first);
-	if (a->role_count > AP_ROLES_MAX) {
-		rc = ap_error_set(err, -E2BIG, "more than %u roles are named.", AP_ROLES_MAX);
-	} else {
-		for (uint32_t i = 0; i < a->role_count; i++)
-			names[i] = a->roles[i].ptr;
+	arena = ap_arena_new(ROLES_ARENA);
+	rc = ap_host_peek_roles(host->options.config_path, arena, names, AP_ROLES_MAX, err);
+	if (rc == 0)
 		rc = load_roles(host, names, err);
-	}
-	ap_config_unref(&first);
+	ap_arena_free(&arena);
 	return rc;
 }
 

@@ -56,6 +56,8 @@ void ap_role_unload(struct ap_loaded *l);
 int ap_role_order(struct ap_loaded *loaded, uint32_t count, struct ap_error *err);
 /* reload.c */
 void ap_host_reload(struct ap_host *host);
+/* The names in the file's spec.roles, in the arena, NULL behind them; nothing else of it is checked. */
+int ap_host_peek_roles(const char *path, struct ap_arena *arena, const char **out_names, uint32_t max, struct ap_error *err);
 /* Load the file with the sections of the loaded roles; prints every problem to standard error. NULL when bad. */
 struct ap_config *ap_host_load_config(struct ap_host *host);
 /* admin.c: the admin socket. NULL with err when it cannot listen. */

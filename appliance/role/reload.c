@@ -2,14 +2,19 @@
  * reload.c -- a new configuration in two steps.  The file is read and checked whole; every role prepares, which may fail and
  * shows nothing; then all commit or all abort.  Whatever fails, the last good configuration goes on.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "codec/yaml.h"
 #include "role/host_priv.h"
 
 AP_LOG_MODULE(reload);
+
+#define CONFIG_MAX ((size_t)8 * 1024 * 1024)
 
 static void
 print_errors(const char *path, const struct ap_errors *errs)
@@ -20,6 +25,34 @@ print_errors(const char *path, const struct ap_errors *errs)
 		fprintf(stderr, "%s\n", ap_error_format(&errs->items[i], line, sizeof(line)));
 	if (errs->total > errs->count)
 		fprintf(stderr, "%s: %zu more problems are not shown.\n", path, errs->total - errs->count);
+}
+
+int
+ap_host_peek_roles(const char *path, struct ap_arena *arena, const char **out_names, uint32_t max, struct ap_error *err)
+{
+	struct ap_yaml_docs docs = { 0 };
+	const struct ap_doc *roles = NULL;
+	struct ap_buf text;
+	uint32_t n = 0;
+	int rc;
+
+	ap_buf_init(&text, CONFIG_MAX);
+	rc = ap_file_read(path, &text, err);
+	if (rc == 0 && (rc = ap_yaml_parse(arena, path, ap_buf_slice(&text), &docs, err)) != 0) {
+		struct ap_error placed = *err;
+
+		ap_error_format(&placed, err->text, sizeof(err->text));
+	}
+	ap_buf_done(&text);
+	if (rc == 0 && docs.count > 0)
+		roles = ap_doc_path(docs.items[0], "spec.roles");
+	AP_DOC_FOR(role, roles) {
+		if (n == max)
+			return ap_error_set(err, -E2BIG, "spec.roles of %s names more than %u roles.", path, max);
+		if (ap_doc_is(role, AP_DOC_STRING))
+			out_names[n++] = role->string.ptr;
+	}
+	return rc;
 }
 
 struct ap_config *
