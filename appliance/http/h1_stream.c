@@ -20,33 +20,6 @@ is_early(const struct h1_stream *s)
 	return !s->x.is_server && !s->answered && !s->failed;
 }
 
-static int
-op_peek(struct ap_stream *st, struct iovec *iov, int max)
-{
-	struct h1_stream *s = (struct h1_stream *)(void *)st;
-	struct ap_slice piece;
-	int rv;
-
-	if (is_early(s) || max < 1)
-		return AP_STREAM_AGAIN;
-	rv = h1_body_front(s, &piece);
-	if (rv == AP_STREAM_EOF)
-		return says_eof(s);
-	if (rv < 0)
-		return rv;
-	iov[0] = (struct iovec){ .iov_base = (void *)(uintptr_t)piece.ptr, .iov_len = piece.len };
-	return 1;
-}
-
-static void
-op_consume(struct ap_stream *st, size_t n)
-{
-	struct h1_stream *s = (struct h1_stream *)(void *)st;
-
-	if (s->h1 != NULL && n > 0)
-		h1_body_took(s, n);
-}
-
 /* A body whose length is known, with nothing of it in the input block: the transport fills the reader's memory. */
 static ssize_t
 read_straight(struct h1_stream *s, void *buf, size_t size)
@@ -161,8 +134,7 @@ op_unsent(const struct ap_stream *st)
 const struct ap_stream_ops h1_stream_ops = {
 	.name = "h1",
 	.read = op_read,
-	.peek = op_peek,
-	.consume = op_consume,
+	/* No peek: a sink that draws gets a body of known length without it ever lying here. */
 	.write = h1_write,
 	.draw = h1_draw,
 	.shutdown = h1_shutdown,

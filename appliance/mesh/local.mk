@@ -6,7 +6,8 @@ libcore_la_SOURCES += \
 	appliance/mesh/ca_client.h \
 	appliance/mesh/feed.c \
 	appliance/mesh/feed.h \
-	appliance/mesh/hbone.h \
+	appliance/mesh/hbone.c appliance/mesh/hbone.h \
+	appliance/mesh/hbone_server.c \
 	appliance/mesh/identity.c \
 	appliance/mesh/identity.h \
 	appliance/mesh/identity_make.c \
