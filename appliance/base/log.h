@@ -38,7 +38,8 @@ struct ap_log_limit {
 
 AP_PUBLIC_BEGIN
 void ap_log_setup(enum ap_log_level level, enum ap_log_format format, int fd);
-/* "info", "debug,zt_inbound:trace"; -EINVAL names the bad part in err and changes nothing. */
+/* "info", "debug,zt_inbound:trace". A bare level is the whole state: levels of modules that are not named with it end;
+ * "zt_inbound:trace" alone adds to what is set. Modules need not exist yet. -EINVAL names the bad part in err and changes nothing. */
 int ap_log_set_levels(struct ap_slice spec, struct ap_error *err);
 bool ap_log_is_on(struct ap_log_module *m, enum ap_log_level level);
 void ap_log_write(struct ap_log_module *m, enum ap_log_level level, const struct ap_logctx *ctx, const char *fmt, ...)

@@ -44,9 +44,10 @@ struct ap_shard;
 AP_PUBLIC_BEGIN
 /* A shard for the calling thread; listed for ap_metrics_write until freed. Any thread. */
 struct ap_shard *ap_shard_new(const char *name);
-/* Its sums stay in the exposition (counters never go back). */
+/* Counters and histograms stay in the sums, which never go back; its gauges are gone. Owner thread. */
 void ap_shard_free(struct ap_shard **shard);
-/* Find or make the series; values: one per label, an empty one is written as given. Owner thread. Never NULL. */
+/* Find or make the series; values: one per label, an empty one is written as given, longer ones than 256 bytes are cut.
+ * The row must stay mapped as long as the process. Owner thread. Never NULL. */
 struct ap_series *ap_series_get(struct ap_shard *shard, const struct ap_metric *m, const struct ap_slice *values);
 /* Histogram. Owner thread. */
 void ap_series_observe(struct ap_series *s, double value);

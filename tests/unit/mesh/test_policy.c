@@ -229,7 +229,7 @@ a_named_policy_denies_until_it_is_known_and_binds_only_who_names_it(void **state
 static void
 bad_policies_are_refused(void **state)
 {
-	struct ap_authz_policy *p;
+	struct ap_authz_policy *p = NULL; /* written on success only */
 	struct ap_error err;
 
 	(void)state;
