@@ -147,7 +147,7 @@ apply_one(struct apply *a, struct ap_doc *doc)
 static void
 apply_files(struct apply *a)
 {
-	ap_cli_docs docs = { 0 };
+	struct ap_cli_docs docs = { 0 };
 
 	for (unsigned i = 0; i < a->file_count; i++)
 		a->bad += ap_cli_read_objects(a->arena, a->files[i], &docs);

@@ -44,7 +44,7 @@ static void
 delete_file(struct deletion *d)
 {
 	struct ap_arena *arena = ap_arena_new((size_t)1024 * 1024 * 1024);
-	ap_cli_docs docs = { 0 };
+	struct ap_cli_docs docs = { 0 };
 
 	d->bad += ap_cli_read_objects(arena, d->file, &docs);
 	for (size_t i = docs.count; i-- > 0 && !d->unreachable;) {

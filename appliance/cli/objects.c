@@ -60,7 +60,7 @@ ap_cli_path(const struct ap_kind *k, const char *namespace_, const char *name, c
 }
 
 static void
-add_object(struct ap_doc *doc, ap_cli_docs *out)
+add_object(struct ap_doc *doc, struct ap_cli_docs *out)
 {
 	if (ap_slice_eq(ap_doc_string(doc, "kind", ""), AP_S("List"))) {
 		AP_DOC_FOR(item, ap_doc_get(doc, "items"))
@@ -71,7 +71,7 @@ add_object(struct ap_doc *doc, ap_cli_docs *out)
 }
 
 static unsigned
-parse(struct ap_arena *arena, const char *name, struct ap_slice text, ap_cli_docs *out)
+parse(struct ap_arena *arena, const char *name, struct ap_slice text, struct ap_cli_docs *out)
 {
 	struct ap_yaml_docs docs = { 0 };
 	struct ap_error err = { 0 };
@@ -87,7 +87,7 @@ parse(struct ap_arena *arena, const char *name, struct ap_slice text, ap_cli_doc
 }
 
 static unsigned
-read_file(struct ap_arena *arena, const char *path, ap_cli_docs *out)
+read_file(struct ap_arena *arena, const char *path, struct ap_cli_docs *out)
 {
 	struct ap_error err = { 0 };
 	struct ap_buf text;
@@ -105,7 +105,7 @@ read_file(struct ap_arena *arena, const char *path, ap_cli_docs *out)
 }
 
 static unsigned
-read_stdin(struct ap_arena *arena, ap_cli_docs *out)
+read_stdin(struct ap_arena *arena, struct ap_cli_docs *out)
 {
 	struct ap_buf text;
 	char chunk[16384];
@@ -134,7 +134,7 @@ is_resource_file(const struct dirent *entry)
 }
 
 static unsigned
-read_folder(struct ap_arena *arena, const char *path, ap_cli_docs *out)
+read_folder(struct ap_arena *arena, const char *path, struct ap_cli_docs *out)
 {
 	struct dirent **entries = NULL;
 	int count = scandir(path, &entries, is_resource_file, alphasort);
@@ -156,7 +156,7 @@ read_folder(struct ap_arena *arena, const char *path, ap_cli_docs *out)
 }
 
 unsigned
-ap_cli_read_objects(struct ap_arena *arena, const char *path, ap_cli_docs *out)
+ap_cli_read_objects(struct ap_arena *arena, const char *path, struct ap_cli_docs *out)
 {
 	struct stat st;
 

@@ -16,11 +16,14 @@ const struct ap_kind *ap_cli_kind(const struct ap_command *c, const char *word);
 /* "/apis/group/version/namespaces/NS/plural/NAME"; namespace_ and name may be NULL. Returns out. */
 const char *ap_cli_path(const struct ap_kind *k, const char *namespace_, const char *name, char *out, size_t size);
 
-typedef AP_VEC(struct ap_doc *) ap_cli_docs;
+struct ap_cli_docs {
+	struct ap_doc **items;
+	size_t count, room;
+};
 /*
  * Every object of a file, of a folder's *.yaml, *.yml and *.json, or of standard input ("-"); items of a List each.  Problems are
  * told on standard error with their place; returns their number.  Documents and places live in the arena.
  */
-unsigned ap_cli_read_objects(struct ap_arena *arena, const char *path, ap_cli_docs *out);
+unsigned ap_cli_read_objects(struct ap_arena *arena, const char *path, struct ap_cli_docs *out);
 
 #endif
