@@ -16,4 +16,4 @@ libcore_la_SOURCES += \
 	appliance/http/h2_stream.c \
 	appliance/http/head.c \
 	appliance/http/http_priv.h \
-	appliance/http/pool.h
+	appliance/http/pool.c appliance/http/pool.h

@@ -44,9 +44,9 @@ struct ap_http_pool_stats {
 
 AP_PUBLIC_BEGIN
 struct ap_http_pool *ap_http_pool_new(struct ap_loop *loop, const struct ap_http_pool_settings *settings);
-/* Ask for an exchange.  got runs once, maybe inside this call when a connection is idle (then NULL is returned and there
- * is nothing to cancel), else later from the loop.  The head must stay valid until then.  When the request is replayable
- * (end is true or nothing of the body was written yet) and failed with x->replayable, call this again: the
+/* Ask for an exchange.  got runs once: inside this call when a connection has room or the queue is full (then NULL is
+ * returned and there is nothing to cancel), else later from the loop.  The head, the dial and what they point to must
+ * stay valid until then.  When a request failed with x->replayable and nothing of its body was written, call this again: the
  * connection that failed is gone from the pool. */
 struct ap_http_wait *ap_http_pool_request(struct ap_http_pool *pool, struct ap_slice key, const struct ap_http_dial *dial,
     const struct ap_http_head *head, bool end, ap_http_pool_fn got, ap_response_fn response, void *arg);
