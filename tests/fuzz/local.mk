@@ -12,6 +12,7 @@
 FUZZERS =
 FUZZERS += tests/fuzz/fuzz_dns
 FUZZERS += tests/fuzz/fuzz_grpc
+FUZZERS += tests/fuzz/fuzz_http1
 FUZZERS += tests/fuzz/fuzz_json
 FUZZERS += tests/fuzz/fuzz_prom
 FUZZERS += tests/fuzz/fuzz_proxyproto
@@ -33,10 +34,13 @@ endif
 EXTRA_DIST += tests/fuzz/corpus
 
 FUZZ_SECONDS = 20
-fuzz: $(FUZZERS)
+fuzz: $(BUILT_SOURCES)
+	@$(MAKE) $(AM_MAKEFLAGS) $(FUZZERS)
 	@for f in $(FUZZERS); do \
 		name=`basename $$f | sed 's/^fuzz_//'`; mkdir -p fuzz-corpus/$$name; echo "== $$name"; \
-		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
-			-artifact_prefix=fuzz-corpus/crash-$$name- fuzz-corpus/$$name $(srcdir)/tests/fuzz/corpus/$$name || exit 1; \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+			-artifact_prefix=fuzz-corpus/crash-$$name- fuzz-corpus/$$name $(srcdir)/tests/fuzz/corpus/$$name \
+			>fuzz-corpus/$$name.log 2>&1 || { tail -n 40 fuzz-corpus/$$name.log; exit 1; }; \
+		sed -n 's/stat::number_of_executed_units: */inputs tried: /p' fuzz-corpus/$$name.log; \
 	done
 .PHONY: fuzz

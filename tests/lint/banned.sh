@@ -43,5 +43,5 @@ FNR == 1 { in_comment = 0 }
 			bad = 1
 		}
 }
-END { exit bad }' || { echo "FAIL: banned words (docs/style.md)"; exit 1; }
+END { exit bad }' || { echo "FAIL: banned words (why: tests/lint/banned.sh)"; exit 1; }
 echo "no banned words"
