@@ -13,6 +13,7 @@
 /* Add one problem of a value; for checks that schema rows name. */
 #define ap_complain(errs_, node_, fmt_, ...) ap_errors_add((errs_), -EINVAL, (node_)->at, fmt_, ##__VA_ARGS__)
 
+AP_PUBLIC_BEGIN
 bool ap_check_is_hostname(struct ap_slice s);     /* DNS name of labels, also in upper case, with '_' as Istio allows */
 bool ap_check_is_wild_hostname(struct ap_slice s); /* "*", "*.x.y", "*-a.x", or a name */
 bool ap_check_is_header_name(struct ap_slice s);  /* RFC 9110 token */
@@ -45,5 +46,6 @@ bool ap_check_parse_time(struct ap_slice s, int64_t *out_ms);
 void ap_check_one_of(const struct ap_doc *node, const char *const *keys, struct ap_errors *errs);
 void ap_check_at_most_one(const struct ap_doc *node, const char *const *keys, struct ap_errors *errs);
 bool ap_check_has(const struct ap_doc *node, const char *key); /* present and not null */
+AP_PUBLIC_END
 
 #endif

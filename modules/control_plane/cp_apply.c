@@ -10,13 +10,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "control_plane/cp_store.h"
 #include "model/checks.h"
-
-AP_LOG_MODULE(cp_apply);
 
 #define ARENA_MAX ((size_t)32 * 1024 * 1024)
 
