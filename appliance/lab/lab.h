@@ -88,6 +88,8 @@ int lab_net_down(const struct lab *lab, struct ap_error *err);
 /* lab_config.c: the YAML files of hub and VMs. */
 int lab_write_hub(const struct lab *lab, struct ap_error *err);
 int lab_write_vm(const struct lab *lab, const struct lab_vm *vm, struct ap_error *err);
+/* For kubectl, as administrator; the token stays in the hub's file. */
+int lab_write_kubeconfig(const struct lab *lab, struct ap_error *err);
 
 /* lab_probe.c: questions to what runs in the lab. */
 int lab_get(const struct lab *lab, const char *url, const char *cookie, struct ap_buf *out, struct ap_error *err);

@@ -145,3 +145,20 @@ lab_write_vm(const struct lab *lab, const struct lab_vm *vm, struct ap_error *er
 		add_workload(&b, lab, vm, p);
 	return write_text(folder, "ambit.yaml", 0644, &b, err);
 }
+
+int
+lab_write_kubeconfig(const struct lab *lab, struct ap_error *err)
+{
+	char hub[32];
+	struct ap_buf b;
+
+	lab_address(lab, LAB_HUB_NUMBER, hub, sizeof(hub));
+	ap_buf_init(&b, FILE_MAX_SIZE);
+	ap_buf_printf(&b,
+	    "apiVersion: v1\nkind: Config\ncurrent-context: ambit\nclusters:\n- name: ambit\n  cluster:\n    server: https://%s:6443\n"
+	    "    certificate-authority: %s/root.pem\nusers:\n- name: admin\n  user:\n    tokenFile: %s/" LAB_HUB
+	    "/state/control-plane/admin.token\ncontexts:\n- name: ambit\n  context: {cluster: ambit, user: admin, namespace: "
+	    LAB_NAMESPACE "}\n",
+	    hub, lab->folder, lab->folder);
+	return write_text(lab->folder, "kubeconfig", 0600, &b, err);
+}

@@ -133,7 +133,7 @@ start_ztunnels(const struct lab *lab, struct ap_error *err)
 	size_t count;
 	const struct lab_vm *vms = lab_vms(&count);
 
-	if (copy_root(lab, err) != 0)
+	if (copy_root(lab, err) != 0 || lab_write_kubeconfig(lab, err) != 0)
 		return err->code;
 	for (size_t i = 0; i < count; i++) {
 		if (start_ztunnel(lab, &vms[i], err) != 0)
