@@ -9,7 +9,6 @@ libappliance_la_LDFLAGS = $(AM_LDFLAGS) -avoid-version -no-undefined
 bin_PROGRAMS += ambit
 ambit_SOURCES = appliance/main.c
 ambit_LDADD = libappliance.la
-ambit_LDFLAGS = $(AM_LDFLAGS) -Wl,--allow-shlib-undefined
 EXTRA_DIST += appliance/LAYERS
 
 include $(srcdir)/appliance/base/local.mk

@@ -3,8 +3,7 @@ EXTRA_DIST += docs/architecture.md docs/threat-model.md docs/module-abi.md
 noinst_PROGRAMS += docs/man/mangen
 docs_man_mangen_SOURCES = docs/man/mangen.c
 docs_man_mangen_LDADD = libappliance.la -ldl
-docs_man_mangen_LDFLAGS = $(AM_LDFLAGS) -Wl,--allow-shlib-undefined
-nodist_man_MANS =
+nodist_man_MANS = docs/man/ambit.8 docs/man/ambit.yaml.5 docs/man/ambit-resources.5
 CLEANFILES += $(nodist_man_MANS)
 docs/man/ambit.8: docs/man/mangen
 	$(AM_V_GEN)docs/man/mangen ambit.8 >$@

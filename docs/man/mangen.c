@@ -59,7 +59,7 @@ write_commands(void)
 	}
 	puts(".Sh ENVIRONMENT\n.Bl -tag -width AMBIT_ROLE_DIR\n.It Ev AMBIT_RUN_DIR\nWhere the sockets of this host's processes are.\n"
 	     ".It Ev AMBIT_ROLE_DIR\nWhere the roles' shared objects are.\n.El\n.Sh EXIT STATUS\n0 fine, 1 the answer is bad, 2 could\n"
-	     "not ask or wrong usage.\n.Sh SEE ALSO\n.Xr ambit.yaml 5 ,\n.Xr ambit-resources 5");
+	     "not ask or wrong usage.\n.Sh SEE ALSO\n.Xr ambit-resources 5 ,\n.Xr ambit.yaml 5");
 	return 0;
 }
 
@@ -115,9 +115,10 @@ write_config(int count, char **modules)
 {
 	head("AMBIT.YAML", "5", "ambit.yaml", "configuration of an Ambit process");
 	puts(".Sh DESCRIPTION\nThe first document of the file, of kind Appliance, configures the process; the documents behind it are\n"
-	     "mesh resources, applied at start by a process that runs the control plane. An unknown key is an error.\n"
+	     "mesh resources, applied at start by a process that runs the control plane.\nAn unknown key is an error.\n"
 	     ".Sh KEYS\n.Bl -tag -width Ds");
 	write_rows(&ap_appliance_root, "", 0);
+	write_rows(&ap_appliance_spec, "spec.", 0);
 	puts(".El");
 	for (int i = 0; i < count; i++) {
 		void *handle = dlopen(modules[i], RTLD_NOW | RTLD_LOCAL);
@@ -135,7 +136,7 @@ write_config(int count, char **modules)
 		write_rows(role->schema, "", 0);
 		puts(".El");
 	}
-	puts(".Sh SEE ALSO\n.Xr ambit 8 ,\n.Xr ambit-resources 5");
+	puts(".Sh SEE ALSO\n.Xr ambit-resources 5 ,\n.Xr ambit 8");
 	return 0;
 }
 
@@ -159,7 +160,7 @@ write_kinds(void)
 		write_rows(k->schema, "", 0);
 		puts(".El");
 	}
-	puts(".Sh SEE ALSO\n.Xr ambit 8 ,\n.Xr ambit.yaml 5");
+	puts(".Sh SEE ALSO\n.Xr ambit.yaml 5 ,\n.Xr ambit 8");
 	return 0;
 }
 
