@@ -21,7 +21,7 @@
 #include "event/worker.h"
 
 #define RELAY_MAGIC AP_MAGIC('R', 'L', 'A', 'Y')
-#define CHUNK ((size_t)64 * 1024)
+#define CHUNK ((size_t)128 * 1024)
 #define BUDGET ((size_t)256 * 1024) /* per event and direction, then others have their turn */
 #define VECTORS 8
 

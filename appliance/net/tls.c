@@ -24,7 +24,7 @@
 #include "net/tls_priv.h"
 
 #define LINGER_MS 5000
-#define FLUSH_AT ((size_t)64 * 1024)
+#define FLUSH_AT ((size_t)112 * 1024)
 #define LOW_WATER (AP_TLS_OUT_HIGH / 2)
 #define RECORD_MAX ((size_t)16384)
 

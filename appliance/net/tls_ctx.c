@@ -11,7 +11,7 @@
 #include "net/tls_priv.h"
 
 #define TLS_MAGIC AP_MAGIC('T', 'L', 'S', 'C')
-#define READ_BUFFER ((size_t)64 * 1024)
+#define READ_BUFFER ((size_t)128 * 1024)
 
 /* AES-128 first: as strong for our purpose and a third faster. */
 #define MESH_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
