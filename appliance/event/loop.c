@@ -266,8 +266,8 @@ io_fn(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-ap_io_init(struct ap_io *io, struct ap_loop *loop, int fd, void (*fn)(struct ap_io *io, unsigned events, void *arg),
-    void *arg)
+ap_io_init(
+    struct ap_io *io, struct ap_loop *loop, int fd, void (*fn)(struct ap_io *io, unsigned events, void *arg), void *arg)
 {
 	memset(io, 0, sizeof(*io));
 	io->loop = loop;

@@ -80,7 +80,7 @@ void ap_task_init(struct ap_task *t, void (*fn)(struct ap_task *t, void *arg), v
 void ap_task_schedule(struct ap_loop *loop, struct ap_task *t); /* no-op when scheduled already */
 /* Run at the end of the next turn, which then does not wait: for work that goes on after others had their chance. */
 void ap_task_schedule_next(struct ap_loop *loop, struct ap_task *t);
-void ap_task_cancel(struct ap_task *t);                         /* fine when idle or zeroed */
+void ap_task_cancel(struct ap_task *t); /* fine when idle or zeroed */
 
 /* Call free_fn(ptr) at the end of this turn. */
 void ap_defer_free(struct ap_loop *loop, void *ptr, void (*free_fn)(void *ptr));

@@ -15,8 +15,8 @@ struct ap_shard;
 #define AP_SCRATCH_SIZE ((size_t)256 * 1024)
 
 struct ap_worker {
-	unsigned index;      /* 0.. among its group; for labels and seeds */
-	char name[16];       /* thread name */
+	unsigned index; /* 0.. among its group; for labels and seeds */
+	char name[16];  /* thread name */
 	struct ap_loop *loop;
 	struct ap_mailbox *mailbox;
 	struct ap_shard *shard;

@@ -161,7 +161,9 @@ answer(struct ap_sock_diag *d, struct ap_socket_owner *out, int *out_state)
 		if (u.header.nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *error = NLMSG_DATA(&u.header);
 
-			return u.header.nlmsg_len < NLMSG_LENGTH(sizeof(error->error)) || error->error == 0 ? -EBADMSG : error->error;
+			return u.header.nlmsg_len < NLMSG_LENGTH(sizeof(error->error)) || error->error == 0
+				   ? -EBADMSG
+				   : error->error;
 		}
 		if (u.header.nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 			return -EBADMSG;

@@ -90,7 +90,8 @@ on_acceptable(struct ap_io *io, unsigned events, void *arg)
 		int fd = ap_sock_accept(io->fd, &peer);
 
 		if (fd >= 0) {
-			l->fn(fd, &peer, l->arg); /* may free the listener: its memory stays until the end of the turn */
+			l->fn(
+			    fd, &peer, l->arg); /* may free the listener: its memory stays until the end of the turn */
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -165,7 +166,8 @@ remember_file(struct ap_listener *l, const struct ap_addr *at, const struct ap_l
 	const char *path = at->u.un.sun_path;
 	struct stat st;
 
-	if (path[0] == '\0' || chmod(path, o->unix_mode == 0 ? 0600 : (mode_t)o->unix_mode) != 0 || lstat(path, &st) != 0)
+	if (path[0] == '\0' || chmod(path, o->unix_mode == 0 ? 0600 : (mode_t)o->unix_mode) != 0 ||
+	    lstat(path, &st) != 0)
 		return;
 	l->path = ap_strdup(path);
 	l->dev = st.st_dev;

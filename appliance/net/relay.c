@@ -41,8 +41,8 @@ struct pump {
 
 struct ap_relay {
 	uint32_t magic;
-	bool busy;  /* inside an event: counters are told at its end */
-	bool over;  /* ended() was called, or the relay was freed */
+	bool busy; /* inside an event: counters are told at its end */
+	bool over; /* ended() was called, or the relay was freed */
 	struct ap_loop *loop;
 	const struct ap_relay_callbacks *callbacks;
 	void *arg;

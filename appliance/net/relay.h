@@ -9,8 +9,8 @@
 struct ap_relay;
 
 enum ap_relay_end {
-	AP_RELAY_DONE,          /* both directions ended cleanly */
-	AP_RELAY_A_FAILED,      /* a broke: see its error */
+	AP_RELAY_DONE,     /* both directions ended cleanly */
+	AP_RELAY_A_FAILED, /* a broke: see its error */
 	AP_RELAY_B_FAILED,
 };
 

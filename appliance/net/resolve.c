@@ -104,7 +104,8 @@ watch_of(struct ap_resolver *r, int fd)
 {
 	struct watch *w;
 
-	AP_LIST_FOR (link, &r->watches) {
+	AP_LIST_FOR(link, &r->watches)
+	{
 		w = AP_LIST_ITEM(link, struct watch, link);
 		if (w->io.fd == fd)
 			return w;
@@ -242,8 +243,9 @@ struct ap_resolver *
 ap_resolver_new(struct ap_loop *loop, uint32_t mark, const char *servers, struct ap_error *err)
 {
 	struct ap_resolver *r = ap_new(struct ap_resolver);
-	struct ares_options options = { .timeout = TIMEOUT_MS, .tries = TRIES, .sock_state_cb = on_state,
-		.sock_state_cb_data = r };
+	struct ares_options options = {
+		.timeout = TIMEOUT_MS, .tries = TRIES, .sock_state_cb = on_state, .sock_state_cb_data = r
+	};
 	int rc;
 
 	AP_CHECK(pthread_once(&library_once, library_init) == 0);
@@ -277,7 +279,8 @@ ap_resolver_free(struct ap_resolver **resolver)
 	if (r == NULL)
 		return;
 	r->dying = true;
-	AP_LIST_FOR_SAFE (link, &r->queries) {
+	AP_LIST_FOR_SAFE(link, &r->queries)
+	{
 		struct ap_resolve *q = AP_LIST_ITEM(link, struct ap_resolve, link);
 
 		q->fn = NULL;
@@ -338,7 +341,8 @@ free_id(const struct ap_resolver *r)
 		bool taken = false;
 
 		ap_rand_bytes(&id, sizeof(id));
-		AP_LIST_FOR (link, &r->queries) {
+		AP_LIST_FOR(link, &r->queries)
+		{
 			const struct ap_resolve *q = AP_LIST_ITEM(link, struct ap_resolve, link);
 
 			taken = taken || (q->raw_fn != NULL && q->wire_id == id);

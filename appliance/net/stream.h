@@ -29,7 +29,8 @@ struct ap_stream;
 #define AP_STREAM_EOF 0    /* read: the peer finished its direction */
 #define AP_STREAM_AGAIN -1 /* nothing now; want the event */
 #define AP_STREAM_ERROR -2 /* broken; see ap_stream.error */
-#define AP_STREAM_FULL -3  /* draw only: the sink can take nothing; want WRITABLE of the sink, not READABLE of the source */
+/* draw only: the sink can take nothing; want WRITABLE of the sink, not READABLE of the source. */
+#define AP_STREAM_FULL -3
 
 /* Events. OPEN is delivered once whatever is wanted; FAILED too. */
 #define AP_STREAM_READABLE 1U
@@ -92,7 +93,7 @@ struct ap_stream {
 	ap_stream_fn fn;
 	void *arg;
 	unsigned wanted;
-	uint8_t error;         /* enum ap_stream_error; set before FAILED */
+	uint8_t error; /* enum ap_stream_error; set before FAILED */
 	bool is_open, is_closed;
 	int detail; /* errno, SSL reason or HTTP/2 code that belongs to error; for logs */
 };
@@ -113,7 +114,8 @@ struct ap_stream *ap_stream_bottom(struct ap_stream *s);
 const char *ap_stream_error_name(enum ap_stream_error e);
 
 /* For those who write filters. */
-void ap_stream_init(struct ap_stream *s, const struct ap_stream_ops *ops, struct ap_loop *loop, struct ap_stream *below);
+void ap_stream_init(
+    struct ap_stream *s, const struct ap_stream_ops *ops, struct ap_loop *loop, struct ap_stream *below);
 /* Tell the one above, unless the stream is closed. The callback may close it: touch nothing of it afterwards. */
 void ap_stream_emit(struct ap_stream *s, unsigned events);
 /* Keep the first reason; returns AP_STREAM_ERROR. */

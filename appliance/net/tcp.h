@@ -8,8 +8,9 @@
 #include "net/stream.h"
 
 struct ap_tcp_options {
-	uint32_t mark;             /* SO_MARK; 0: none */
-	const struct ap_ip *source; /* bind to this address with IP_TRANSPARENT and IP_FREEBIND; NULL: kernel's choice */
+	uint32_t mark; /* SO_MARK; 0: none */
+	const struct ap_ip
+	    *source; /* bind to this address with IP_TRANSPARENT and IP_FREEBIND; NULL: kernel's choice */
 	uint64_t connect_timeout_ms; /* 0: 10,000 */
 	bool keepalive;              /* 180 s, 180 s, 9 probes */
 	uint16_t source_port;        /* with source: 0 = kernel's choice */

@@ -96,8 +96,8 @@ ap_tls_on_wake(struct ap_task *task, void *arg)
 static void
 break_of_below(struct tls *t)
 {
-	(void)ap_stream_break(&t->s, t->s.below->error == AP_STREAM_OK ? AP_STREAM_RESET : t->s.below->error,
-	    t->s.below->detail);
+	(void)ap_stream_break(
+	    &t->s, t->s.below->error == AP_STREAM_OK ? AP_STREAM_RESET : t->s.below->error, t->s.below->detail);
 }
 
 /* Give the filter below what it takes. */

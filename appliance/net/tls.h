@@ -27,12 +27,12 @@ struct ap_tls_settings {
 	struct ap_slice key_pem;        /* PKCS#8 or SEC1 */
 	struct ap_slice roots_pem;      /* trust anchors; empty with REQUIRED fails every handshake */
 	struct ap_slice crls_pem;       /* revocation lists of any number; may be empty */
-	const char *const *alpn;        /* NULL-terminated, in order of preference; NULL: none. A server refuses a client
+	const char *const *alpn; /* NULL-terminated, in order of preference; NULL: none. A server refuses a client
 	                                 * that offers protocols of which none is ours */
 	enum ap_tls_verify verify;
 	bool is_server;
-	bool mesh;        /* TLS 1.3 only, AES-GCM suites, no tickets: istio-ambient.md 1.2 */
-	bool check_host;  /* client: also match the server's DNS/IP name, given at ap_tls_client */
+	bool mesh;       /* TLS 1.3 only, AES-GCM suites, no tickets: istio-ambient.md 1.2 */
+	bool check_host; /* client: also match the server's DNS/IP name, given at ap_tls_client */
 };
 
 struct ap_tls; /* a context, counted */

@@ -141,7 +141,8 @@ load_crls(SSL_CTX *ctx, struct ap_slice pem, struct ap_error *err)
 }
 
 static int
-on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned int in_len, void *arg)
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned int in_len,
+    void *arg)
 {
 	/* The chooser may have put another context in the place of the first. */
 	const struct ap_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -188,8 +189,8 @@ set_versions(SSL_CTX *ctx, const struct ap_tls_settings *settings, struct ap_err
 {
 	if (SSL_CTX_set_min_proto_version(ctx, settings->mesh ? TLS1_3_VERSION : TLS1_2_VERSION) != 1)
 		return ssl_error(err, "TLS version");
-	if (settings->mesh && (SSL_CTX_set_ciphersuites(ctx, MESH_SUITES) != 1 ||
-	                          SSL_CTX_set1_groups_list(ctx, MESH_GROUPS) != 1))
+	if (settings->mesh &&
+	    (SSL_CTX_set_ciphersuites(ctx, MESH_SUITES) != 1 || SSL_CTX_set1_groups_list(ctx, MESH_GROUPS) != 1))
 		return ssl_error(err, "TLS suites");
 	/* A resumed session is not verified again, so identity and revocation would go unchecked. */
 	if (settings->mesh || settings->verify != AP_TLS_VERIFY_NONE) {
@@ -211,7 +212,7 @@ set_behaviour(struct ap_tls *tls)
 	};
 
 	SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+				       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
 	/* One recv(2) for several records, straight into OpenSSL's buffer, which it drops when empty. */
 	SSL_CTX_set_read_ahead(tls->ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(tls->ctx, READ_BUFFER);

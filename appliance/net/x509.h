@@ -18,10 +18,10 @@ struct ap_cert_info {
 };
 
 struct ap_cert_request {
-	struct ap_slice common_name;          /* may be empty */
-	const struct ap_slice *uris;          /* URI SANs */
+	struct ap_slice common_name; /* may be empty */
+	const struct ap_slice *uris; /* URI SANs */
 	size_t uri_count;
-	const struct ap_slice *names;         /* DNS names or IP addresses as text */
+	const struct ap_slice *names; /* DNS names or IP addresses as text */
 	size_t name_count;
 	int64_t lifetime_s;
 	int64_t backdate_s; /* not_before = now - backdate */
@@ -51,8 +51,8 @@ int ap_cert_read_der(struct ap_slice der, struct ap_arena *arena, struct ap_cert
 int ap_cert_fingerprint(struct ap_slice pem, struct ap_buf *out, struct ap_error *err);
 
 /* spiffe://<td>/ns/<ns>/sa/<sa>, exactly these parts (istio-ambient.md 1.2); slices into uri. False: not of that form. */
-bool ap_spiffe_parse(
-    struct ap_slice uri, struct ap_slice *out_trust_domain, struct ap_slice *out_namespace, struct ap_slice *out_account);
+bool ap_spiffe_parse(struct ap_slice uri, struct ap_slice *out_trust_domain, struct ap_slice *out_namespace,
+    struct ap_slice *out_account);
 AP_PUBLIC_END
 
 #endif

@@ -36,7 +36,7 @@ set_times(X509 *cert, const struct ap_cert_request *req)
 	int64_t now = ap_clock_wall_ms() / 1000;
 
 	return ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)(now - req->backdate_s)) != NULL &&
-	    ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)(now + req->lifetime_s)) != NULL;
+	       ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)(now + req->lifetime_s)) != NULL;
 }
 
 static int
@@ -88,11 +88,11 @@ add_extensions(X509 *cert, X509 *issuer, const struct ap_cert_request *req, stru
 
 	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
 	ok = add_text(cert, &ctx, NID_basic_constraints, req->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
-	    add_text(cert, &ctx, NID_key_usage,
-	        req->is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature,keyEncipherment") &&
-	    (req->is_ca || add_text(cert, &ctx, NID_ext_key_usage, "serverAuth,clientAuth")) &&
-	    add_text(cert, &ctx, NID_subject_key_identifier, "hash") &&
-	    add_text(cert, &ctx, NID_authority_key_identifier, issuer == cert ? "keyid" : "keyid:always");
+	     add_text(cert, &ctx, NID_key_usage,
+		 req->is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature,keyEncipherment") &&
+	     (req->is_ca || add_text(cert, &ctx, NID_ext_key_usage, "serverAuth,clientAuth")) &&
+	     add_text(cert, &ctx, NID_subject_key_identifier, "hash") &&
+	     add_text(cert, &ctx, NID_authority_key_identifier, issuer == cert ? "keyid" : "keyid:always");
 	if (!ok)
 		return ap_x509_fail(err, "certificate");
 	return add_names(cert, req, err);
@@ -141,7 +141,7 @@ ap_cert_issue(const struct ap_cert_request *req, struct ap_slice public_key_pem,
 		EVP_PKEY_up_ref(signer);
 		subject = signer;
 	} else if ((subject = ap_x509_public_key(public_key_pem, err)) == NULL ||
-	    (issuer = ap_x509_certificate(issuer_cert_pem, err)) == NULL) {
+		   (issuer = ap_x509_certificate(issuer_cert_pem, err)) == NULL) {
 		goto out;
 	} else if (X509_check_private_key(issuer, signer) != 1) {
 		rc = ap_x509_fail(err, "the issuer's key is not that of its certificate");

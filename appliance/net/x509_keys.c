@@ -109,8 +109,8 @@ ap_x509_check_key(EVP_PKEY *key, struct ap_error *err)
 	switch (EVP_PKEY_get_base_id(key)) {
 	case EVP_PKEY_EC:
 		if (EVP_PKEY_get_group_name(key, group, sizeof(group), &len) == 1 &&
-		    (strcmp(group, "prime256v1") == 0 || strcmp(group, "P-256") == 0 || strcmp(group, "secp384r1") == 0 ||
-		        strcmp(group, "P-384") == 0))
+		    (strcmp(group, "prime256v1") == 0 || strcmp(group, "P-256") == 0 ||
+			strcmp(group, "secp384r1") == 0 || strcmp(group, "P-384") == 0))
 			return 0;
 		return ap_error_set(err, -EINVAL, "key: curve %s is not taken, only P-256 and P-384", group);
 	case EVP_PKEY_RSA:
@@ -201,7 +201,7 @@ ap_x509_names(const struct ap_slice *uris, size_t uri_count, const struct ap_sli
 	AP_CHECK(list != NULL);
 	for (size_t i = 0; i < uri_count && rc == 0; i++)
 		rc = is_plain(uris[i]) ? add_name(list, GEN_URI, uris[i].ptr, uris[i].len)
-		                       : ap_error_set(err, -EINVAL, "a URI name has characters that are not allowed");
+				       : ap_error_set(err, -EINVAL, "a URI name has characters that are not allowed");
 	for (size_t i = 0; i < name_count && rc == 0; i++) {
 		struct ap_ip ip;
 
@@ -250,7 +250,7 @@ ap_csr_make(struct ap_slice key_pem, struct ap_slice uri, struct ap_buf *out_pem
 	AP_CHECK(req != NULL);
 	rc = add_request_names(req, uri, err);
 	if (rc == 0 && (X509_REQ_set_version(req, X509_REQ_VERSION_1) != 1 || X509_REQ_set_pubkey(req, key) != 1 ||
-	                   X509_REQ_sign(req, key, EVP_sha256()) <= 0))
+			   X509_REQ_sign(req, key, EVP_sha256()) <= 0))
 		rc = ap_x509_fail(err, "certificate request");
 	if (rc == 0) {
 		bio = BIO_new(BIO_s_mem());

@@ -62,7 +62,7 @@ unix_time(const ASN1_TIME *t, int64_t *out)
 	if (ASN1_TIME_to_tm(t, &tm) != 1)
 		return false;
 	*out = days_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 +
-	    tm.tm_sec;
+	       tm.tm_sec;
 	return true;
 }
 
@@ -92,7 +92,8 @@ read_cert(X509 *cert, struct ap_arena *arena, struct ap_cert_info *out, struct a
 	struct ap_cert_info info = { .is_ca = X509_check_ca(cert) == 1 };
 	GENERAL_NAMES *names;
 
-	if (!unix_time(X509_get0_notBefore(cert), &info.not_before) || !unix_time(X509_get0_notAfter(cert), &info.not_after))
+	if (!unix_time(X509_get0_notBefore(cert), &info.not_before) ||
+	    !unix_time(X509_get0_notAfter(cert), &info.not_after))
 		return ap_error_set(err, -EINVAL, "certificate: its times cannot be read");
 	if (!serial_hex(cert, info.serial, sizeof(info.serial)))
 		return ap_error_set(err, -EINVAL, "certificate: its serial number is too long");
@@ -177,8 +178,8 @@ is_part(struct ap_slice s, bool is_domain)
 }
 
 bool
-ap_spiffe_parse(
-    struct ap_slice uri, struct ap_slice *out_trust_domain, struct ap_slice *out_namespace, struct ap_slice *out_account)
+ap_spiffe_parse(struct ap_slice uri, struct ap_slice *out_trust_domain, struct ap_slice *out_namespace,
+    struct ap_slice *out_account)
 {
 	struct ap_slice rest = uri, part[5];
 	size_t count = 0;

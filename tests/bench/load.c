@@ -119,7 +119,8 @@ static bool
 push(struct conn *c)
 {
 	while (!c->is_server && c->hello_done < sizeof(c->hello)) {
-		ssize_t n = send(c->fd, (char *)&c->hello + c->hello_done, sizeof(c->hello) - c->hello_done, MSG_NOSIGNAL | MSG_MORE);
+		ssize_t n = send(c->fd, (char *)&c->hello + c->hello_done, sizeof(c->hello) - c->hello_done,
+		    MSG_NOSIGNAL | MSG_MORE);
 
 		if (n <= 0)
 			return n < 0 && errno == EAGAIN;
@@ -162,7 +163,8 @@ open_client(struct conn *c)
 	c->hello.bytes = per_conn;
 	c->to_send = mode == 'U' ? per_conn : mode == 'E' ? size_each : 0;
 	c->started_ns = now_ns();
-	rc = is_v6 ? connect(c->fd, (struct sockaddr *)&to6, sizeof(to6)) : connect(c->fd, (struct sockaddr *)&to4, sizeof(to4));
+	rc = is_v6 ? connect(c->fd, (struct sockaddr *)&to6, sizeof(to6))
+		   : connect(c->fd, (struct sockaddr *)&to4, sizeof(to4));
 	if (rc != 0 && errno != EINPROGRESS)
 		die("connect");
 	c->want_write = true;
@@ -363,8 +365,9 @@ run(unsigned connections)
 		for (int i = 0; i < n; i++)
 			on_conn(got[i].data.ptr, got[i].events);
 	}
-	(void)printf("{\"seconds\": %.6f, \"bytes\": %llu, \"count\": %llu, \"errors\": %llu, \"p50\": %llu, \"p99\": %llu, "
-	             "\"max\": %llu}\n",
+	(void)printf(
+	    "{\"seconds\": %.6f, \"bytes\": %llu, \"count\": %llu, \"errors\": %llu, \"p50\": %llu, \"p99\": %llu, "
+	    "\"max\": %llu}\n",
 	    (double)(now_ns() - start) / 1e9, (unsigned long long)total_bytes, (unsigned long long)done_count,
 	    (unsigned long long)errors, (unsigned long long)percentile(0.5), (unsigned long long)percentile(0.99),
 	    (unsigned long long)latency_max);
@@ -385,7 +388,8 @@ main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		serve((int)strtol(argv[2], NULL, 10));
 	if (argc < 6) {
-		(void)fprintf(stderr, "usage: load serve PORT | load up|down|echo|connect ADDRESS PORT CONNECTIONS N [SIZE]\n");
+		(void)fprintf(
+		    stderr, "usage: load serve PORT | load up|down|echo|connect ADDRESS PORT CONNECTIONS N [SIZE]\n");
 		return 2;
 	}
 	is_v6 = strchr(argv[2], ':') != NULL;

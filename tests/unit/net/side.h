@@ -56,8 +56,8 @@ side_write(struct side *side)
 		ap_stream_shutdown(side->s);
 		side->ends = false;
 	}
-	ap_stream_want(side->s,
-	    (side->reads && !side->eof ? AP_STREAM_READABLE : 0) | (side->sent < side->to_send ? AP_STREAM_WRITABLE : 0));
+	ap_stream_want(side->s, (side->reads && !side->eof ? AP_STREAM_READABLE : 0) |
+				    (side->sent < side->to_send ? AP_STREAM_WRITABLE : 0));
 }
 
 static inline void
@@ -74,7 +74,8 @@ side_read(struct side *side)
 		ap_stream_want(side->s, side->s->wanted & ~AP_STREAM_READABLE);
 	} else if (n == AP_STREAM_ERROR) {
 		side->error = side->s->error;
-		(void)snprintf(side->why, sizeof(side->why), "%s", ap_stream_is_tls(side->s) ? ap_tls_error_text(side->s) : "");
+		(void)snprintf(
+		    side->why, sizeof(side->why), "%s", ap_stream_is_tls(side->s) ? ap_tls_error_text(side->s) : "");
 		ap_stream_want(side->s, 0);
 	}
 }
@@ -102,14 +103,14 @@ side_fn(struct ap_stream *s, unsigned events, void *arg)
 		side_write(side);
 }
 
-#define TURN_UNTIL(d_, cond_) \
-	do { \
-		uint64_t until_ = ap_clock_mono_ms() + 20000; \
-		while (!(cond_)) { \
-			ap_loop_turn((d_)->loop, 50); \
-			if (ap_clock_mono_ms() > until_) \
+#define TURN_UNTIL(d_, cond_)                                       \
+	do {                                                        \
+		uint64_t until_ = ap_clock_mono_ms() + 20000;       \
+		while (!(cond_)) {                                  \
+			ap_loop_turn((d_)->loop, 50);               \
+			if (ap_clock_mono_ms() > until_)            \
 				fail_msg("never came: %s", #cond_); \
-		} \
+		}                                                   \
 	} while (0)
 
 #endif

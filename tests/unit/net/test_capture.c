@@ -15,7 +15,9 @@ addr_of(int fd, bool peer)
 	struct sockaddr_storage storage;
 	socklen_t len = sizeof(storage);
 
-	assert_int_equal(peer ? getpeername(fd, (struct sockaddr *)&storage, &len) : getsockname(fd, (struct sockaddr *)&storage, &len), 0);
+	assert_int_equal(peer ? getpeername(fd, (struct sockaddr *)&storage, &len)
+			      : getsockname(fd, (struct sockaddr *)&storage, &len),
+	    0);
 	return ap_addr_from_sockaddr((struct sockaddr *)&storage, len);
 }
 
@@ -100,7 +102,8 @@ a_wildcard_listener_serves_each_address(void **state)
 	assert_int_equal(ap_sock_diag_find_listener(d, &exact, &owner), 0);
 	assert_int_equal(owner.inode, inode_of(any));
 	close(any);
-	any = listen_at(ap_addr_format(&(struct ap_addr){ .len = exact.len, .u.in = { .sin_family = AF_INET } }, text, sizeof(text)));
+	any = listen_at(ap_addr_format(
+	    &(struct ap_addr){ .len = exact.len, .u.in = { .sin_family = AF_INET } }, text, sizeof(text)));
 	at = addr_of(any, false);
 	ap_addr_set_port(&exact, ap_addr_port(&at));
 	assert_int_equal(ap_sock_diag_find_listener(d, &exact, &owner), 0);

@@ -252,7 +252,9 @@ an_early_answer_arrives_though_sending_failed(void **state)
 static void
 the_relay_may_be_freed_at_any_time(void **state)
 {
-	struct line l = { .near = { .reads = true, .to_send = 5000000 }, .far = { .reads = true }, .frees_in_moved = true };
+	struct line l = {
+		.near = { .reads = true, .to_send = 5000000 }, .far = { .reads = true }, .frees_in_moved = true
+	};
 
 	(void)state;
 	line_open(&l, TLS, PLAIN);

@@ -47,8 +47,8 @@ reply(const unsigned char *q, size_t size, unsigned char *out, bool tcp)
 	}
 	for (int i = 0; i < 2; i++) {
 		static const unsigned char a[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 2, 3 };
-		static const unsigned char aaaa[] = { 0xc0, 12, 0, 28, 0, 1, 0, 0, 0, 60, 0, 16, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-			0, 0, 0, 7 };
+		static const unsigned char aaaa[] = { 0xc0, 12, 0, 28, 0, 1, 0, 0, 0, 60, 0, 16, 0xfd, 0, 0, 0, 0, 0, 0,
+			0, 0, 0, 0, 0, 0, 0, 0, 7 };
 
 		if (type == 1) {
 			memcpy(out + n, a, sizeof(a));
@@ -164,7 +164,8 @@ on_answer(const struct ap_addr *addrs, size_t count, const char *reason, void *a
 
 		assert_int_equal(ap_addr_port(&addrs[i]), 0);
 		assert_int_equal(ap_addr_ip(&addrs[i], &ip), 0);
-		(void)snprintf(a->all + strlen(a->all), sizeof(a->all) - strlen(a->all), "%s ", ap_ip_format(&ip, text, sizeof(text)));
+		(void)snprintf(a->all + strlen(a->all), sizeof(a->all) - strlen(a->all), "%s ",
+		    ap_ip_format(&ip, text, sizeof(text)));
 	}
 	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason == NULL ? "" : reason);
 }

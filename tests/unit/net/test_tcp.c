@@ -363,7 +363,8 @@ static void
 short_writes_and_reads_are_counts(void **state)
 {
 	const struct ap_sock_fault fault = { .times = 100, .max_bytes = 3 };
-	struct iovec iov[2] = { { .iov_base = (char[]){ "ab" }, .iov_len = 2 }, { .iov_base = (char[]){ "cdef" }, .iov_len = 4 } };
+	struct iovec iov[2] = { { .iov_base = (char[]){ "ab" }, .iov_len = 2 },
+		{ .iov_base = (char[]){ "cdef" }, .iov_len = 4 } };
 	struct pair p;
 	char buf[8];
 
@@ -385,7 +386,8 @@ short_writes_and_reads_are_counts(void **state)
 static void
 a_listener_without_descriptors_rests_and_goes_on(void **state)
 {
-	const struct ap_sock_fault fault = { .times = 1, .error = EMFILE }, gone = { .times = 3, .error = ECONNABORTED };
+	const struct ap_sock_fault fault = { .times = 1, .error = EMFILE },
+				   gone = { .times = 3, .error = ECONNABORTED };
 	struct ap_loop *loop = ap_loop_new("test");
 	struct ap_addr at = addr("127.0.0.1:0");
 	struct accepted accepted = { .count = 0 };

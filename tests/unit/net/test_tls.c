@@ -271,7 +271,7 @@ struct refusal {
 	struct ap_tls_settings c, s;
 	const char *expected;
 	const char *host;
-	bool client_fails; /* at OPEN; else the server alone, and the client when it reads */
+	bool client_fails;                   /* at OPEN; else the server alone, and the client when it reads */
 	const char *client_why, *server_why; /* part of the sentence; NULL: not looked at */
 };
 
@@ -279,24 +279,50 @@ static void
 refusals_are_told_to_both(void **state)
 {
 	struct refusal rows[] = {
-		{ .what = "the server is another one", .c = mesh(false, &ca, &client), .s = mesh(true, &ca, &web),
-		    .expected = "spiffe://cluster.local/ns/default/sa/other", .client_fails = true,
+		{ .what = "the server is another one",
+		    .c = mesh(false, &ca, &client),
+		    .s = mesh(true, &ca, &web),
+		    .expected = "spiffe://cluster.local/ns/default/sa/other",
+		    .client_fails = true,
 		    .client_why = "identity is not one that was expected" },
-		{ .what = "the server's root is unknown", .c = mesh(false, &stranger, &client), .s = mesh(true, &ca, &web),
-		    .client_fails = true, .client_why = "certificate" },
-		{ .what = "the server's certificate is over", .c = mesh(false, &ca, &client), .s = mesh(true, &ca, &late),
-		    .client_fails = true, .client_why = "expired" },
-		{ .what = "the client's root is unknown", .c = mesh(false, &ca, &client), .s = mesh(true, &stranger, &web),
+		{ .what = "the server's root is unknown",
+		    .c = mesh(false, &stranger, &client),
+		    .s = mesh(true, &ca, &web),
+		    .client_fails = true,
+		    .client_why = "certificate" },
+		{ .what = "the server's certificate is over",
+		    .c = mesh(false, &ca, &client),
+		    .s = mesh(true, &ca, &late),
+		    .client_fails = true,
+		    .client_why = "expired" },
+		{ .what = "the client's root is unknown",
+		    .c = mesh(false, &ca, &client),
+		    .s = mesh(true, &stranger, &web),
 		    .server_why = "certificate" },
-		{ .what = "no client certificate", .c = mesh(false, &ca, NULL), .s = mesh(true, &ca, &web),
+		{ .what = "no client certificate",
+		    .c = mesh(false, &ca, NULL),
+		    .s = mesh(true, &ca, &web),
 		    .server_why = "peer did not return a certificate" },
-		{ .what = "the client's certificate is over", .c = mesh(false, &ca, &late), .s = mesh(true, &ca, &web),
+		{ .what = "the client's certificate is over",
+		    .c = mesh(false, &ca, &late),
+		    .s = mesh(true, &ca, &web),
 		    .server_why = "expired" },
-		{ .what = "no roots at all", .c = mesh(false, NULL, &client), .s = mesh(true, &ca, &web), .client_fails = true },
-		{ .what = "another protocol", .c = mesh(false, &ca, &client), .s = mesh(true, &ca, &web), .client_fails = true,
-		    .client_why = "no application protocol", .server_why = "no application protocol" },
-		{ .what = "another name", .c = mesh(false, &ca, &client), .s = mesh(true, &ca, &web), .client_fails = true,
-		    .host = "other.example", .client_why = "hostname mismatch" },
+		{ .what = "no roots at all",
+		    .c = mesh(false, NULL, &client),
+		    .s = mesh(true, &ca, &web),
+		    .client_fails = true },
+		{ .what = "another protocol",
+		    .c = mesh(false, &ca, &client),
+		    .s = mesh(true, &ca, &web),
+		    .client_fails = true,
+		    .client_why = "no application protocol",
+		    .server_why = "no application protocol" },
+		{ .what = "another name",
+		    .c = mesh(false, &ca, &client),
+		    .s = mesh(true, &ca, &web),
+		    .client_fails = true,
+		    .host = "other.example",
+		    .client_why = "hostname mismatch" },
 	};
 
 	(void)state;
@@ -304,13 +330,14 @@ refusals_are_told_to_both(void **state)
 	rows[8].c.check_host = true;
 	for (size_t i = 0; i < AP_COUNTOF(rows); i++) {
 		struct ap_tls *c = context(&rows[i].c), *s = context(&rows[i].s);
-		struct duo d = { .a = { .reads = true, .closes_on_fail = true }, .b = { .reads = true, .closes_on_fail = true } };
+		struct duo d = { .a = { .reads = true, .closes_on_fail = true },
+			.b = { .reads = true, .closes_on_fail = true } };
 
 		duo_start(&d, c, s, rows[i].host, rows[i].expected);
 		TURN_UNTIL(&d, d.b.fails > 0 && d.a.error != 0);
 		if (d.b.opens != 0 || d.b.error != AP_STREAM_TLS || d.a.error != AP_STREAM_TLS)
-			fail_msg("%s: server %u %d (%s), client %u %d (%s)", rows[i].what, d.b.opens, d.b.error, d.b.why,
-			    d.a.opens, d.a.error, d.a.why);
+			fail_msg("%s: server %u %d (%s), client %u %d (%s)", rows[i].what, d.b.opens, d.b.error,
+			    d.b.why, d.a.opens, d.a.error, d.a.why);
 		assert_int_equal(d.a.fails > 0, rows[i].client_fails);
 		if (rows[i].client_why != NULL && strstr(d.a.why, rows[i].client_why) == NULL)
 			fail_msg("%s: client says %s", rows[i].what, d.a.why);
@@ -381,14 +408,15 @@ choose(struct ap_stream *s, struct ap_slice sni, void *arg)
 static void
 a_server_chooses_its_certificate(void **state)
 {
-	struct ap_tls_settings cs = mesh(false, &ca, &client), ss = mesh(true, &ca, &client), ws = mesh(true, &ca, &web);
+	struct ap_tls_settings cs = mesh(false, &ca, &client), ss = mesh(true, &ca, &client),
+			       ws = mesh(true, &ca, &web);
 	struct ap_tls *c = context(&cs), *s = context(&ss);
 	struct choice choice = { .named = context(&ws) };
 	static const struct {
 		const char *sni, *identity;
 		bool wait;
-	} rows[] = { { NULL, CLIENT, false }, { "web.default.cluster.local.ambit", WEB, false }, { "else", CLIENT, false },
-		{ "web.default.cluster.local.ambit", WEB, true } };
+	} rows[] = { { NULL, CLIENT, false }, { "web.default.cluster.local.ambit", WEB, false },
+		{ "else", CLIENT, false }, { "web.default.cluster.local.ambit", WEB, true } };
 
 	(void)state;
 	ap_tls_set_chooser(s, choose, &choice);
@@ -423,8 +451,8 @@ a_server_chooses_its_certificate(void **state)
 static void
 bad_settings_are_refused_with_a_reason(void **state)
 {
-	struct ap_tls_settings rows[] = { mesh(true, &ca, &web), mesh(true, &ca, &web), mesh(true, &ca, &web), mesh(true, &ca, &web),
-		mesh(true, &ca, &web) };
+	struct ap_tls_settings rows[] = { mesh(true, &ca, &web), mesh(true, &ca, &web), mesh(true, &ca, &web),
+		mesh(true, &ca, &web), mesh(true, &ca, &web) };
 
 	(void)state;
 	rows[0].key_pem = ap_buf_slice(&client.key);
@@ -487,7 +515,8 @@ short_reads_and_writes_lose_nothing(void **state)
 	for (size_t i = 0; i < AP_COUNTOF(sizes); i++) {
 		const struct ap_sock_fault fault = { .times = 1000000, .max_bytes = sizes[i] };
 		uint64_t n = sizes[i] * 300;
-		struct duo d = { .a = { .reads = true, .to_send = n, .ends = true }, .b = { .reads = true, .to_send = n, .ends = true } };
+		struct duo d = { .a = { .reads = true, .to_send = n, .ends = true },
+			.b = { .reads = true, .to_send = n, .ends = true } };
 
 		ap_sock_set_fault(AP_SOCK_READ, &fault);
 		ap_sock_set_fault(AP_SOCK_WRITE, &fault);
@@ -536,8 +565,8 @@ write_files(void)
 	const struct {
 		const char *name;
 		struct ap_buf *bytes;
-	} files[] = { { "ca.pem", &ca.cert }, { "web.pem", &web.cert }, { "web.key", &web.key }, { "client.pem", &client.cert },
-		{ "client.key", &client.key }, { "stranger.pem", &stranger.cert } };
+	} files[] = { { "ca.pem", &ca.cert }, { "web.pem", &web.cert }, { "web.key", &web.key },
+		{ "client.pem", &client.cert }, { "client.key", &client.key }, { "stranger.pem", &stranger.cert } };
 
 	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < AP_COUNTOF(files); i++) {
@@ -623,12 +652,14 @@ openssl_as_client(void **state)
 		const char *options, *hears;
 		bool opens;
 	} rows[] = {
-		{ "-cert client.pem -key client.key -CAfile ca.pem -verify_return_error -alpn h2", "ALPN protocol: h2", true },
+		{ "-cert client.pem -key client.key -CAfile ca.pem -verify_return_error -alpn h2", "ALPN protocol: h2",
+		    true },
 		{ "-cert client.pem -key client.key -CAfile ca.pem -groups P-384 -alpn h2", "TLSv1.3", true },
 		{ "-cert client.pem -key client.key -CAfile ca.pem", "No ALPN negotiated", true },
 		{ "-CAfile ca.pem -alpn h2", "certificate required", false },
 		{ "-cert client.pem -key client.key -tls1_2", "protocol version", false },
-		{ "-cert client.pem -key client.key -ciphersuites TLS_CHACHA20_POLY1305_SHA256", "handshake failure", false },
+		{ "-cert client.pem -key client.key -ciphersuites TLS_CHACHA20_POLY1305_SHA256", "handshake failure",
+		    false },
 		{ "-cert client.pem -key client.key -alpn http/1.1", "no application protocol", false },
 	};
 	struct ap_tls_settings ss = mesh(true, &ca, &web);
@@ -651,8 +682,8 @@ openssl_as_client(void **state)
 		l = ap_listener_new(f->loop, &at, NULL, foreign_accept, f, &err);
 		assert_non_null(l);
 		at = ap_listener_addr(l);
-		(void)snprintf(command, sizeof(command), "exec openssl s_client -connect 127.0.0.1:%u %s", ap_addr_port(&at),
-		    rows[i].options);
+		(void)snprintf(command, sizeof(command), "exec openssl s_client -connect 127.0.0.1:%u %s",
+		    ap_addr_port(&at), rows[i].options);
 		pid = start(command, &in, &out);
 		if (!hear(f, out, rows[i].hears))
 			fail_msg("%s: no \"%s\" in: %s", rows[i].options, rows[i].hears, f->out);
@@ -722,8 +753,8 @@ openssl_as_server(void **state)
 		l = ap_listener_new(f->loop, &at, NULL, foreign_accept, f, &err);
 		at = ap_listener_addr(l);
 		ap_listener_free(&l);
-		(void)snprintf(
-		    command, sizeof(command), "exec openssl s_server -accept 127.0.0.1:%u %s", ap_addr_port(&at), rows[i].options);
+		(void)snprintf(command, sizeof(command), "exec openssl s_server -accept 127.0.0.1:%u %s",
+		    ap_addr_port(&at), rows[i].options);
 		pid = start(command, &in, &out);
 		assert_true(hear(f, out, "ACCEPT"));
 		f->side.s = ap_tls_client(ap_tcp_connect(f->loop, &at, NULL), f->tls, NULL, expect, u.out);
@@ -762,9 +793,12 @@ revoked_certificates_are_refused(void **state)
 	(void)snprintf(path, sizeof(path), "%s/ca.key", dir);
 	assert_int_equal(ap_file_write(path, ap_buf_slice(&ca.key), 0600, &err), 0);
 	(void)snprintf(command, sizeof(command),
-	    "cd %s && : > index && echo 01 > crlnumber && printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\ncrlnumber=crlnumber\\n"
-	    "default_md=sha256\\ndefault_crl_days=1\\n' > ca.cnf && openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key "
-	    "-revoke client.pem 2>/dev/null && openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -out crl.pem 2>/dev/null",
+	    "cd %s && : > index && echo 01 > crlnumber && printf "
+	    "'[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\ncrlnumber=crlnumber\\n"
+	    "default_md=sha256\\ndefault_crl_days=1\\n' > ca.cnf && openssl ca -config ca.cnf -cert ca.pem -keyfile "
+	    "ca.key "
+	    "-revoke client.pem 2>/dev/null && openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -out "
+	    "crl.pem 2>/dev/null",
 	    dir);
 	assert_int_equal(system(command), 0);
 	ap_buf_init(&crl, 65536);

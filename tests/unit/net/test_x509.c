@@ -82,7 +82,9 @@ a_certificate_tells_what_it_was_asked_for(void **state)
 	assert_int_equal(ap_cert_fingerprint(ap_buf_slice(&leaf.cert), &print, &err), 0);
 	assert_int_equal(print.len, 64);
 	ap_buf_done(&print);
-	assert_int_not_equal(ap_cert_read(AP_S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), arena, &info, &err), 0);
+	assert_int_not_equal(
+	    ap_cert_read(AP_S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), arena, &info, &err),
+	    0);
 	assert_int_not_equal(ap_cert_read(AP_S(""), arena, &info, &err), 0);
 	assert_int_not_equal(ap_cert_read_der(AP_S("\x30\x03\x02\x01\x01"), arena, &info, &err), 0);
 	assert_int_not_equal(ap_cert_read_der(AP_SLICE_NONE, arena, &info, &err), 0);
@@ -142,7 +144,8 @@ the_issuers_key_must_be_its_own(void **state)
 	ap_buf_init(&public_key, 65536);
 	ap_buf_init(&out, 65536);
 	assert_int_equal(ap_key_public(ap_buf_slice(&leaf.key), &public_key, &err), 0);
-	assert_int_not_equal(ap_cert_issue(&req, ap_buf_slice(&public_key), ap_buf_slice(&a.cert), ap_buf_slice(&b.key), &out, &err), 0);
+	assert_int_not_equal(
+	    ap_cert_issue(&req, ap_buf_slice(&public_key), ap_buf_slice(&a.cert), ap_buf_slice(&b.key), &out, &err), 0);
 	ap_buf_done(&public_key);
 	ap_buf_done(&out);
 	pki_leaf_done(&leaf);
@@ -159,8 +162,12 @@ weak_keys_are_refused(void **state)
 	} rows[] = {
 		{ "openssl req -new -newkey rsa:1024 -nodes -keyout /dev/null -subj /CN=x", false },
 		{ "openssl req -new -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=x", true },
-		{ "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp384r1 -nodes -keyout /dev/null -subj /CN=x", true },
-		{ "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout /dev/null -subj /CN=x", false },
+		{ "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp384r1 -nodes -keyout /dev/null -subj "
+		  "/CN=x",
+		    true },
+		{ "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout /dev/null -subj "
+		  "/CN=x",
+		    false },
 		{ "openssl req -new -newkey ed25519 -nodes -keyout /dev/null -subj /CN=x", false },
 	};
 
@@ -203,7 +210,8 @@ openssl_accepts_our_chain(void **state)
 	assert_int_equal(ap_file_write(root, ap_buf_slice(&ca.cert), 0600, &err), 0);
 	assert_int_equal(ap_file_write(cert, ap_buf_slice(&leaf.cert), 0600, &err), 0);
 	for (size_t i = 0; i < 2; i++) {
-		(void)snprintf(command, sizeof(command), "openssl verify -x509_strict -purpose %s -verify_ip ::1 -CAfile %s %s >/dev/null",
+		(void)snprintf(command, sizeof(command),
+		    "openssl verify -x509_strict -purpose %s -verify_ip ::1 -CAfile %s %s >/dev/null",
 		    i == 0 ? "sslserver" : "sslclient", root, cert);
 		assert_int_equal(system(command), 0);
 	}
