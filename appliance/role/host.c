@@ -108,15 +108,32 @@ ap_host_is_ready(struct ap_host *host, struct ap_buf *why)
 
 /* Life: each function below takes the host one step further, or one back. */
 
+/* The option, the environment, the build tree when this binary still lies in one (libtool's .libs), the installed folder. */
+static const char *
+find_role_dir(const struct ap_host *host, char *room, size_t size)
+{
+	static const char libs[] = "/.libs/";
+	const char *given = host->options.role_dir != NULL ? host->options.role_dir : getenv("AMBIT_ROLE_DIR");
+	char exe[512] = "";
+	char *slash;
+
+	if (given != NULL)
+		return given;
+	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0 && (slash = strrchr(exe, '/')) != NULL &&
+	    slash - exe >= (ptrdiff_t)sizeof(libs) - 2 && strncmp(slash - (sizeof(libs) - 2), libs, sizeof(libs) - 1) == 0) {
+		*slash = '\0';
+		snprintf(room, size, "%s/../modules/.libs", exe);
+		return room;
+	}
+	return AP_PKGLIBDIR "/roles";
+}
+
 static int
 load_roles(struct ap_host *host, const char *const *names, struct ap_error *err)
 {
-	const char *dir = host->options.role_dir;
+	char room[560];
+	const char *dir = find_role_dir(host, room, sizeof(room));
 
-	if (dir == NULL)
-		dir = getenv("AMBIT_ROLE_DIR");
-	if (dir == NULL)
-		dir = AP_PKGLIBDIR "/roles";
 	for (; *names != NULL; names++) {
 		int rc;
 
@@ -459,8 +476,6 @@ clean_up(struct ap_host *host)
 		ap_jobs_free(&host->jobs);
 	for (size_t i = 0; i < AP_COUNTOF(host->signals); i++)
 		ap_signal_free(&host->signals[i]);
-	for (uint32_t i = 0; i < host->role_count; i++)
-		ap_role_unload(&host->loaded[i]);
 	ap_config_unref(&host->config);
 	if (host->main != NULL)
 		ap_worker_stop(&host->main);

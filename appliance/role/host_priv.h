@@ -14,7 +14,6 @@
 
 /* One loaded module and how far its life has come; the steps are undone in reverse. */
 struct ap_loaded {
-	void *handle; /* dlopen */
 	const struct ap_role *role;
 	void *self;
 	void *ws[AP_WORKERS_MAX]; /* per data worker */
@@ -51,7 +50,6 @@ struct ap_host {
 
 /* loader.c: open role_dir/<name>.so and check that it is ours. 0 or negative with a sentence. */
 int ap_role_load(const char *role_dir, const char *name, struct ap_loaded *out, struct ap_error *err);
-void ap_role_unload(struct ap_loaded *l);
 /* order.c: sort so that who offers comes before who needs. Pure. */
 int ap_role_order(struct ap_loaded *loaded, uint32_t count, struct ap_error *err);
 /* reload.c */

@@ -53,7 +53,8 @@ ap_role_load(const char *role_dir, const char *name, struct ap_loaded *out, stru
 	snprintf(path, sizeof(path), "%s/%s.so", role_dir, file);
 	if (access(path, R_OK) != 0)
 		return ap_error_set(err, -ENOENT, "there is no module %s; install it, or correct spec.roles.", path);
-	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	/* Never unloaded: log modules, metric rows and leak reports point into it until the process ends. */
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (handle == NULL)
 		return ap_error_set(err, -EINVAL, "%s cannot be loaded: %s", path, dlerror());
 	role = dlsym(handle, "ap_role");
@@ -66,18 +67,7 @@ ap_role_load(const char *role_dir, const char *name, struct ap_loaded *out, stru
 		return rc;
 	}
 	memset(out, 0, sizeof(*out));
-	out->handle = handle;
 	out->role = role;
 	snprintf(out->log.name, sizeof(out->log.name), "%s", name);
 	return 0;
-}
-
-void
-ap_role_unload(struct ap_loaded *l)
-{
-#ifndef AP_SANITIZED /* leak reports need the module's symbols */
-	if (l->handle != NULL)
-		dlclose(l->handle);
-#endif
-	l->handle = NULL;
 }
