@@ -31,6 +31,7 @@ struct ap_loop;
 struct ap_worker;
 struct cp_api;
 struct cp_ca;
+struct cp_grpc;
 struct cp_store;
 struct cp_xds;
 
@@ -83,6 +84,7 @@ struct cp {
 	struct cp_api *api;
 	struct cp_ca *ca;   /* NULL until cp_ca made it */
 	struct cp_xds *xds; /* NULL until cp_xds made it */
+	struct cp_grpc *grpc; /* NULL when xDS is not served */
 	bool ready;         /* stored resources are loaded and the file's are applied */
 };
 

@@ -45,7 +45,7 @@ enum ap_grpc_status cp_may_have(struct cp *cp, const struct cp_caller *c, struct
 enum ap_grpc_status cp_count_issue(struct cp *cp, const struct cp_caller *c, struct ap_slice spiffe, struct ap_error *err);
 /* Does the host named, by its Host object, run this account? */
 bool cp_host_may_run(struct cp *cp, struct ap_slice host, struct ap_slice namespace_, struct ap_slice account);
-/* "ns/sa" against "*", "ns/*", "*" "/sa" and the like. */
+/* "ns/sa" against a pattern: a star may stand for either part, or alone for both. */
 bool cp_identity_matches(struct ap_slice pattern, struct ap_slice namespace_, struct ap_slice account);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "control_plane/api/api.h"
 #include "control_plane/cp.h"
 #include "control_plane/cp_ca.h"
 #include "control_plane/cp_enrol.h"
@@ -26,6 +27,7 @@
 #include "net/listener.h"
 #include "net/tcp.h"
 #include "net/tls.h"
+#include "net/x509.h"
 #include "xds/pb.h"
 #include "xds/rpc.h"
 
@@ -366,6 +368,7 @@ cp_server_tls(struct cp *cp, const char *const *alpn, struct ap_error *err)
 }
 
 static const char *const alpn[] = { "h2", NULL };
+const char *const cp_api_alpn[] = { "h2", "http/1.1", NULL };
 
 static void
 on_renew(struct ap_timer *t, void *arg)
@@ -382,6 +385,11 @@ on_renew(struct ap_timer *t, void *arg)
 	}
 	ap_tls_unref(&g->tls);
 	g->tls = next;
+	next = cp_server_tls(g->cp, cp_api_alpn, &err);
+	if (next != NULL)
+		cp_api_set_tls(g->cp->api, next);
+	if (next != NULL)
+		ap_tls_unref(&next);
 	ap_timer_start(&g->renew, cp_server_tls_lifetime_ms(g->cp));
 }
 

@@ -17,6 +17,7 @@ struct ap_addr cp_grpc_addr(const struct cp_grpc *g);
 /* A server's TLS context with a certificate from the own authority for settings.names, localhost and the host's addresses; client
  * certificates of the mesh are asked for and checked when given. alpn: NULL-terminated. */
 struct ap_tls *cp_server_tls(struct cp *cp, const char *const *alpn, struct ap_error *err);
+extern const char *const cp_api_alpn[]; /* of the resource API */
 /* How long such a context should be used, ms. */
 uint64_t cp_server_tls_lifetime_ms(const struct cp *cp);
 

@@ -15,10 +15,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control_plane/api/api.h"
+#include "control_plane/cp_ca.h"
+#include "control_plane/cp_grpc.h"
 #include "control_plane/cp_store.h"
+#include "control_plane/cp_xds.h"
 #include "event/mailbox.h"
 #include "event/worker.h"
 #include "model/appliance.h"
+#include "net/tls.h"
 #include "role/host.h"
 #include "role/role.h"
 
@@ -58,6 +62,40 @@ open_state(struct role *role, struct ap_error *err)
 	return cp_store_open(cp, keep, err);
 }
 
+/* The authority, the API with a certificate of it, discovery, and last the service that hosts come to. */
+static int
+start_services(struct cp *cp, struct ap_error *err)
+{
+	const struct ap_doc *ca = ap_doc_get(cp->settings.section, "ca");
+	char dir[4096];
+	struct cp_ca_settings s = { .trust_domain = cp->settings.trust_domain,
+		.cert_file = ap_doc_string(ca, "certFile", ""),
+		.key_file = ap_doc_string(ca, "keyFile", ""),
+		.roots_file = ap_doc_string(ca, "rootsFile", "") };
+	struct ap_tls *tls;
+
+	snprintf(dir, sizeof(dir), "%.*s/ca", AP_FMT(cp->settings.state_dir));
+	s.dir = ap_slice_of(dir);
+	cp->ca = cp_ca_open(&s, err);
+	if (cp->ca == NULL)
+		return err->code;
+	tls = cp_server_tls(cp, cp_api_alpn, err);
+	if (tls == NULL)
+		return err->code;
+	cp->api = cp_api_start(cp, tls, err);
+	ap_tls_unref(&tls);
+	if (cp->api == NULL)
+		return err->code;
+	cp->xds = cp_xds_start(cp, err);
+	if (cp->xds == NULL)
+		return err->code;
+	cp->ready = true;
+	if (cp->settings.xds_listen.len == 0)
+		return 0;
+	cp->grpc = cp_grpc_start(cp, err);
+	return cp->grpc == NULL ? err->code : 0;
+}
+
 static int
 start_on_worker(struct ap_worker *w, void *arg)
 {
@@ -74,10 +112,8 @@ start_on_worker(struct ap_worker *w, void *arg)
 		return rc;
 	cp_apply_defaults(cp);
 	cp_apply_file(cp, cp->config);
-	cp->api = cp_api_start(cp, NULL, err);
-	if (cp->api == NULL)
-		return err->code;
-	cp->ready = true;
+	if ((rc = start_services(cp, err)) != 0)
+		return rc;
 	LOG_INFO(NULL, "serving %zu resources at revision %llu", cp_resources(cp)->by_key.count,
 	    (unsigned long long)cp_revision(cp));
 	return 0;
@@ -91,7 +127,10 @@ stop_on_worker(struct ap_worker *w, void *arg)
 
 	(void)w;
 	cp->ready = false;
+	cp_grpc_stop(&cp->grpc);
+	cp_xds_stop(&cp->xds);
 	cp_api_stop(&cp->api);
+	cp_ca_free(&cp->ca);
 	cp_store_close(cp);
 	ap_config_unref(&cp->config);
 	ap_arena_free(&role->settings_arena);
@@ -106,6 +145,8 @@ drain_on_worker(struct ap_worker *w, void *arg)
 	(void)w;
 	if (role->cp.api != NULL)
 		cp_api_drain(role->cp.api);
+	if (role->cp.xds != NULL)
+		cp_xds_drain(role->cp.xds);
 	return 0;
 }
 

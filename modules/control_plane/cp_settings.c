@@ -48,6 +48,25 @@ check_vips(const struct ap_doc *v, struct ap_errors *errs)
 		ap_complain(errs, v, "\"%.*s\" is no IPv4 network of at least 16 addresses", AP_FMT(v->string));
 }
 
+static void
+check_ca(const struct ap_doc *node, struct ap_errors *errs)
+{
+	bool cert = ap_doc_get(node, "certFile") != NULL, key = ap_doc_get(node, "keyFile") != NULL;
+
+	if (cert != key)
+		ap_complain(errs, node, "certFile and keyFile go together");
+	else if (!cert && ap_doc_get(node, "rootsFile") != NULL)
+		ap_complain(errs, node, ".rootsFile: is of use with certFile and keyFile only");
+}
+
+static const struct ap_field_row ca_rows[] = {
+	{ .name = "certFile", .type = AP_T_STRING, .doc = "Certificate of the authority, then those between it and the root." },
+	{ .name = "keyFile", .type = AP_T_STRING, .doc = "Its private key." },
+	{ .name = "rootsFile", .type = AP_T_STRING, .doc = "Roots that hosts trust, when the authority is no root itself." },
+	{ 0 },
+};
+static const struct ap_schema ca_schema = { .name = "Appliance.spec.controlPlaneServer.ca", .rows = ca_rows, .check = check_ca };
+
 static const struct ap_field_row rows[] = {
 	{ .name = "xds", .type = AP_T_STRING, .preset = ":15012", .check = check_listen, .doc = "Address of xDS and the certificate authority; empty: not served." },
 	{ .name = "api", .type = AP_T_STRING, .preset = ":6443", .check = check_listen, .doc = "Address of the resource API; empty: only on the Unix socket." },
@@ -57,6 +76,9 @@ static const struct ap_field_row rows[] = {
 	{ .name = "clusterDomain", .type = AP_T_STRING, .preset = "cluster.local", .check = ap_check_dns_name, .doc = "End of the host names of Services." },
 	{ .name = "rootNamespace", .type = AP_T_STRING, .preset = "ambit-system", .check = ap_check_dns_label, .doc = "Namespace whose policies hold for the whole mesh." },
 	{ .name = "vips", .type = AP_T_STRING, .preset = "240.240.0.0/16", .check = check_vips, .doc = "Network of the addresses that services get which name none." },
+	{ .name = "ca", .type = AP_T_OBJECT, .of = &ca_schema, .doc = "A given certificate authority; left out: one is made at the first start." },
+	{ .name = "cluster", .type = AP_T_STRING, .preset = "Kubernetes", .doc = "Name of the mesh' cluster in workloads' ids and metrics." },
+	{ .name = "maxConnectionAge", .type = AP_T_DURATION, .preset = "30m", .doc = "Most age of a discovery stream; hosts come back with what they hold." },
 	{ .name = "historyRevisions", .type = AP_T_INT, .min = 100, .max = 10000000, .preset = "10000", .doc = "Changes of the past that are kept, for watches that come back and for people." },
 	{ 0 },
 };

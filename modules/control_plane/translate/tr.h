@@ -6,6 +6,7 @@
  */
 #ifndef CONTROL_PLANE_TRANSLATE_TR_H
 #define CONTROL_PLANE_TRANSLATE_TR_H
+#include "base/check.h"
 #include "base/vec.h"
 #include "control_plane/cp_compile.h"
 
