@@ -115,16 +115,9 @@ explain_one(const struct waypoint *w)
 	    w->ready ? "ready" : "not ready: what must pass through it is refused", AP_FMT(w->namespace_), AP_FMT(w->name));
 	if (w->reasons == NULL)
 		printf("    - somebody wrote this Gateway\n");
-	AP_DOC_FOR(r, w->reasons) {
-		struct ap_slice field = ap_doc_string(r, "field", "");
-
-		printf("    - %.*s %.*s/%.*s", AP_FMT(ap_doc_string(r, "kind", "")), AP_FMT(ap_doc_string(r, "namespace", "")),
-		    AP_FMT(ap_doc_string(r, "name", "")));
-		if (field.len > 0)
-			printf(" (%.*s)", AP_FMT(field));
-		printf(": %.*s%s\n", AP_FMT(ap_doc_string(r, "text", "")),
-		    ap_doc_bool(r, "security", false) ? " Security: never passed by." : "");
-	}
+	AP_DOC_FOR(r, w->reasons)
+		printf("    - %.*s%s\n", AP_FMT(ap_doc_string(r, "text", "")),
+		    ap_doc_bool(r, "security", false) ? "; security, so it is never passed by" : "");
 }
 
 static int

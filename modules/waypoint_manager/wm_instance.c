@@ -104,8 +104,7 @@ start_process(struct wm_instance *i)
 	LOG_INFO(NULL, "waypoint %s starts as process %d on port %u.", i->key, (int)i->pid, i->port);
 }
 
-/* Only the first start needs a token: afterwards the process has a certificate on disk. */
-
+/* Who asked for a token; the instance may be gone when it comes. */
 struct who {
 	struct wm *m;
 	char key[200];
@@ -160,13 +159,19 @@ ask_token(struct wm_instance *i)
 	ap_buf_done(&body);
 }
 
+/* A certificate from an earlier life, or a token that was not used yet. After a few failures neither is believed in. */
 static bool
-has_certificate(const struct wm_instance *i)
+can_join(const struct wm_instance *i)
 {
+	static const char *const files[] = { "state/waypoint", "token" };
 	char path[512];
 
-	snprintf(path, sizeof(path), "%s/state/waypoint", i->folder);
-	return access(path, F_OK) == 0;
+	for (size_t k = 0; k < AP_COUNTOF(files); k++) {
+		snprintf(path, sizeof(path), "%s/%s", i->folder, files[k]);
+		if (access(path, F_OK) == 0)
+			return i->failures % 4 != 3;
+	}
+	return false;
 }
 
 static void
@@ -174,8 +179,8 @@ begin(struct wm_instance *i)
 {
 	struct ap_error err = { 0 };
 
-	if (!has_certificate(i) || i->failures > 3) {
-		ask_token(i); /* also when what is on disk does not seem to work any more */
+	if (!can_join(i)) {
+		ask_token(i);
 		return;
 	}
 	if (wm_write_files(i, AP_SLICE_NONE, &err) != 0) {
