@@ -207,7 +207,8 @@ install(struct identity_entry *e, struct ap_identity *id)
 	LOG_INFO(NULL, "certificate of %s is valid until %lld", e->spiffe, (long long)id->not_after);
 	if (e->is_host) {
 		ap_tls_unref(&e->store->tls);
-		ap_ca_client_renew(e->store->ca);
+		if (e->store->ca != NULL)
+			ap_ca_client_renew(e->store->ca);
 		wake_waiting(e->store);
 	}
 	tell(e);
@@ -285,8 +286,15 @@ on_key(struct ap_job *job)
 static void
 begin(struct identity_entry *e)
 {
+	struct ap_error err;
+
 	if (e->task != NULL || e->call != NULL)
 		return;
+	if (e->store->ca == NULL) {
+		(void)ap_error_set(&err, -ENOENT, "no control plane is configured");
+		failed(e, &err);
+		return;
+	}
 	if (!e->is_host && ap_identity_find(e->store, ap_slice_of(e->store->host->spiffe)) == NULL) {
 		e->is_waiting = true;
 		return;
@@ -373,8 +381,8 @@ ap_identity_store_new(const struct ap_identity_settings *settings, struct ap_err
 		ap_identity_store_free(&s);
 		return NULL;
 	}
-	s->ca = ap_ca_client_new(&ca, err);
-	if (s->ca == NULL) {
+	/* Without a control plane there is what the disk has. */
+	if (settings->address.len > 0 && (s->ca = ap_ca_client_new(&ca, err)) == NULL) {
 		ap_identity_store_free(&s);
 		return NULL;
 	}

@@ -24,6 +24,8 @@ libcore_la_SOURCES += \
 	appliance/mesh/policy.c \
 	appliance/mesh/policy.h \
 	appliance/mesh/policy_check.c \
+	appliance/mesh/policy_dump.c \
+	appliance/mesh/policy_priv.h \
 	appliance/mesh/table.c \
 	appliance/mesh/table.h \
 	appliance/mesh/table_find.c \

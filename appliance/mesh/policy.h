@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+struct ap_buf;
 struct ap_authz_policy; /* compiled, immutable, counted */
 struct ap_mesh_table;
 struct ap_mesh_workload;
@@ -48,6 +49,8 @@ enum ap_authz_scope ap_authz_policy_scope(const struct ap_authz_policy *p);
 struct ap_slice ap_authz_policy_namespace(const struct ap_authz_policy *p);
 bool ap_authz_policy_is_deny(const struct ap_authz_policy *p);
 bool ap_authz_policy_is_dry_run(const struct ap_authz_policy *p);
+/* Its rules as JSON, for dumps: a list of groups, each a list of rules, each a list of matches. */
+void ap_authz_policy_rules_json(const struct ap_authz_policy *p, struct ap_buf *out);
 /* Whether its rules match, whatever the action. */
 bool ap_authz_policy_matches(const struct ap_authz_policy *p, const struct ap_authz_request *req);
 

@@ -82,6 +82,9 @@ struct ap_mesh_workload *ap_mesh_find_source(
 struct ap_mesh_workload *ap_mesh_find_destination(
     const struct ap_mesh_table *t, struct ap_slice network, const struct ap_ip *ip, uint16_t port);
 
+/* Whether one of the workload's services leads to this port of it. */
+bool ap_mesh_claims_port(const struct ap_mesh_table *t, const struct ap_mesh_workload *w, uint16_t port);
+
 struct ap_mesh_service *ap_mesh_find_service(const struct ap_mesh_table *t, struct ap_slice key); /* "ns/hostname" */
 /* Exact VIP, then the longest CIDR; of several, ranked by 5.1. */
 struct ap_mesh_service *ap_mesh_find_vip(

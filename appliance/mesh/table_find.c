@@ -51,9 +51,8 @@ ap_mesh_find_source(
 	return NULL;
 }
 
-/* Whether one of the workload's services leads to this port of it. */
-static bool
-claims_port(const struct ap_mesh_table *t, const struct ap_mesh_workload *w, uint16_t port)
+bool
+ap_mesh_claims_port(const struct ap_mesh_table *t, const struct ap_mesh_workload *w, uint16_t port)
 {
 	uint32_t i, j;
 
@@ -86,7 +85,7 @@ ap_mesh_find_destination(
 	if (at.count == 1)
 		return at.items[0];
 	for (i = 0; i < at.count; i++) {
-		if (claims_port(t, at.items[i], port))
+		if (ap_mesh_claims_port(t, at.items[i], port))
 			return at.items[i];
 	}
 	return NULL;
