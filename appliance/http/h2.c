@@ -508,9 +508,13 @@ h2_over(struct ap_http_conn *conn)
 	while (!ap_list_is_empty(&h2->streams)) {
 		struct h2_stream *s = AP_LIST_ITEM(h2->streams.next, struct h2_stream, link);
 
-		s->x.replayable = !conn->is_server && !s->head_sent;
-		h2_stream_fail(s, why, conn->detail);
-		h2_stream_ended(s); /* frees it when its owner let go */
+		if (!s->failed)
+			s->x.replayable = !conn->is_server && !s->head_sent;
+		if (!h2_stream_is_whole(s))
+			h2_stream_fail(s, why, conn->detail);
+		h2_stream_tell(s);
+		if (s->h2 != NULL) /* else its owner closed it just now */
+			h2_stream_ended(s);
 	}
 	while (h2->out_head != NULL) {
 		struct ap_block *b = h2->out_head;

@@ -68,6 +68,7 @@ struct h2_stream {
 	struct ap_list link, touch, borrow, draw;
 	bool live, closed;
 	bool head_pending;  /* the head is complete, its owner was not told */
+	bool known;         /* somebody owns it: a server's handler was told, or a client made it */
 	bool head_done;     /* what follows are trailers */
 	bool head_sent;     /* ours went to nghttp2's output */
 	bool too_large, bad_expect, expects;
@@ -81,6 +82,7 @@ struct h2_stream {
 	bool counted_writer;
 	ap_response_fn response_fn;
 	void *response_arg;
+	struct ap_task alone; /* tells that the rest can be read, once the connection is gone */
 	struct ap_slice host; /* the Host field, while the head is checked */
 	/* in */
 	struct ap_block *in_head, *in_tail;
@@ -135,6 +137,8 @@ struct h2_stream *h2_stream_new(struct h2 *h2);
 void h2_stream_tell(struct h2_stream *s);
 /* nghttp2 or the connection is done with it. */
 void h2_stream_ended(struct h2_stream *s);
+/* All that the peer had to say was said: the end of the connection takes nothing away. */
+bool h2_stream_is_whole(const struct h2_stream *s);
 void h2_stream_fail(struct h2_stream *s, enum ap_stream_error why, int detail);
 /* Keep what the owner did not read of the transport's buffer. */
 void h2_stream_keep(struct h2_stream *s);

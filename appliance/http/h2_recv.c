@@ -436,10 +436,8 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *byte
 static void
 judge_end(struct h2_stream *s, uint32_t code)
 {
-	bool whole = s->in_eof && s->x.response_complete && s->x.request_complete;
-
 	s->out_dead = true;
-	if (whole || s->failed)
+	if ((s->in_eof && s->x.response_complete && s->x.request_complete) || s->failed)
 		return;
 	/* Facts 1.6: on a tunnel NO_ERROR and CANCEL end reading as EOF does; writing is broken from here on. */
 	if (s->is_tunnel && s->head_done && (code == NGHTTP2_NO_ERROR || code == NGHTTP2_CANCEL)) {

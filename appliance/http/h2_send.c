@@ -539,6 +539,7 @@ h2_request(struct ap_http_conn *conn, const struct ap_http_head *head, bool end,
 	int32_t id;
 	size_t n;
 
+	s->known = true;
 	s->response_fn = fn;
 	s->response_arg = arg;
 	n = nv == NULL ? 0 : request_nv(s, head, nv, length, sizeof(length));

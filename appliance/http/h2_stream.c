@@ -21,6 +21,8 @@ set_writer(struct h2_stream *s, bool on)
 		s->h2->writers--;
 }
 
+static void on_alone(struct ap_task *t, void *arg);
+
 struct h2_stream *
 h2_stream_new(struct h2 *h2)
 {
@@ -31,6 +33,7 @@ h2_stream_new(struct h2 *h2)
 	s->left = -1;
 	s->source_end = AP_STREAM_AGAIN;
 	ap_exchange_init(&s->x, h2->conn, &h2_stream_ops);
+	ap_task_init(&s->alone, on_alone, s);
 	ap_list_init(&s->touch);
 	ap_list_init(&s->borrow);
 	ap_list_init(&s->draw);
@@ -78,12 +81,25 @@ h2_stream_ended(struct h2_stream *s)
 	struct ap_loop *loop = s->x.stream.loop;
 	struct h2 *h2 = s->h2;
 
-	h2_stream_drop_input(s);
+	if (s->closed || s->failed)
+		h2_stream_drop_input(s);
 	detach(s);
-	if (s->closed)
+	if (s->closed) {
+		ap_task_cancel(&s->alone);
 		ap_defer_free(loop, s, free_stream);
+	} else if (s->x.stream.wanted & AP_STREAM_READABLE) {
+		ap_task_schedule_next(loop, &s->alone);
+	}
 	if (h2 != NULL && !h2->receiving && h2->count == 0)
 		h2_schedule(h2); /* a draining connection may end now */
+}
+
+bool
+h2_stream_is_whole(const struct h2_stream *s)
+{
+	if (!s->in_eof || s->failed || !s->head_done)
+		return false;
+	return (s->x.request_complete && s->x.response_complete) || (!s->x.is_server && !s->is_tunnel);
 }
 
 void
@@ -95,11 +111,7 @@ h2_stream_fail(struct h2_stream *s, enum ap_stream_error why, int detail)
 	s->out_dead = true;
 	s->x.stream.error = (uint8_t)why;
 	s->x.stream.detail = detail;
-	if (s->h2 == NULL || s->closed)
-		return;
-	if (s->h2->conn->is_ending)
-		h2_stream_tell(s); /* the last chance: the connection goes */
-	else
+	if (s->h2 != NULL && !s->closed)
 		h2_touch(s);
 }
 
@@ -113,6 +125,7 @@ static void
 tell_head(struct h2_stream *s)
 {
 	s->head_pending = false;
+	s->known = true;
 	if (s->x.is_server)
 		s->h2->conn->server->request(&s->x, s->h2->conn->arg);
 	else
@@ -142,7 +155,7 @@ h2_stream_tell(struct h2_stream *s)
 	if (s->closed)
 		return;
 	/* A request that failed before anybody heard of it is nobody's. */
-	if (s->failed && s->x.is_server && s->head_pending) {
+	if (s->failed && !s->known) {
 		s->closed = true;
 		if (!s->live)
 			h2_stream_ended(s);
@@ -171,6 +184,21 @@ h2_stream_tell(struct h2_stream *s)
 	if (((st->wanted & AP_STREAM_READABLE) && is_readable(s)) ||
 	    ((st->wanted & AP_STREAM_WRITABLE) && !h2_stream_is_stalled(s)))
 		h2_touch(s);
+}
+
+/* The connection is gone, and what it brought is read. */
+static void
+on_alone(struct ap_task *t, void *arg)
+{
+	struct h2_stream *s = arg;
+	struct ap_stream *st = &s->x.stream;
+
+	(void)t;
+	if (s->closed || s->failed || !(st->wanted & AP_STREAM_READABLE) || !is_readable(s) || st->fn == NULL)
+		return;
+	st->fn(st, AP_STREAM_READABLE, st->arg);
+	if (!s->closed && (st->wanted & AP_STREAM_READABLE) && is_readable(s))
+		ap_task_schedule_next(st->loop, &s->alone);
 }
 
 /* ---- input ---- */
@@ -383,6 +411,11 @@ op_want(struct ap_stream *st, unsigned events)
 	struct h2_stream *s = (struct h2_stream *)(void *)st;
 
 	st->wanted = events;
+	if (s->h2 == NULL) {
+		if ((events & AP_STREAM_READABLE) && is_readable(s) && !s->failed)
+			ap_task_schedule_next(st->loop, &s->alone);
+		return;
+	}
 	set_writer(s, (events & AP_STREAM_WRITABLE) != 0);
 	if ((events & AP_STREAM_READABLE) && s->expects && s->in_bytes == 0 && !s->x.response_started)
 		h2_proceed(&s->x);

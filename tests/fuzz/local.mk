@@ -12,6 +12,7 @@
 FUZZERS =
 FUZZERS += tests/fuzz/fuzz_dns
 FUZZERS += tests/fuzz/fuzz_grpc
+FUZZERS += tests/fuzz/fuzz_http
 FUZZERS += tests/fuzz/fuzz_http1
 FUZZERS += tests/fuzz/fuzz_json
 FUZZERS += tests/fuzz/fuzz_prom

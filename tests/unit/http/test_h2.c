@@ -269,6 +269,33 @@ test_cut_transport_fails_exchanges(void **state)
 }
 
 static void
+test_whole_answer_outlives_its_connection(void **state)
+{
+	static char body[50001];
+	struct world w;
+
+	(void)state;
+	memset(body, 'x', sizeof(body) - 1);
+	world_open_as(&w, AP_HTTP_2, NULL, NULL, 1 << 20, true, 0);
+	w.body = body;
+	request(&w, "GET", "/", true);
+	turns(&w, 6);
+	assert_int_equal(w.cs.status, 200);
+	ap_http_close(w.server);
+	turns(&w, 6);
+	assert_null(w.client);
+	assert_false(w.cs.failed);
+	assert_int_equal(w.cs.got.len, 0);
+	w.cs.per_event = 10000;
+	ap_stream_want(&w.cs.x->stream, AP_STREAM_READABLE);
+	turns(&w, 10);
+	assert_int_equal(w.cs.got.len, 50000);
+	assert_true(w.cs.eof);
+	assert_false(w.cs.failed);
+	world_close(&w);
+}
+
+static void
 test_too_many_streams_wait_for_room(void **state)
 {
 	struct ap_http_settings set = { .max_streams = 2 };
@@ -372,6 +399,7 @@ main(void)
 		cmocka_unit_test(test_head_answer_has_no_body),
 		cmocka_unit_test(test_server_drain_lets_exchanges_end),
 		cmocka_unit_test(test_cut_transport_fails_exchanges),
+		cmocka_unit_test(test_whole_answer_outlives_its_connection),
 		cmocka_unit_test(test_too_many_streams_wait_for_room),
 		cmocka_unit_test(test_large_head_is_refused),
 		cmocka_unit_test(test_exchange_with_expectation_continues),
