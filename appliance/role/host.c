@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "event/jobs.h"
 #include "event/signals.h"
+#include "model/resource.h"
 #include "role/host_priv.h"
 
 AP_LOG_MODULE(host);
@@ -509,6 +510,23 @@ ap_host_run(const struct ap_host_options *options)
 	return exit_code;
 }
 
+/* The resources behind the Appliance, as the control plane will check them; the number that it will not take. */
+static size_t
+check_resources(const struct ap_yaml_docs *docs)
+{
+	struct ap_errors errs = { 0 };
+	char line[640];
+	size_t bad;
+
+	for (uint32_t i = 0; i < docs->count; i++)
+		ap_resource_check(docs->items[i], &errs, NULL);
+	for (size_t i = 0; i < errs.count; i++)
+		fprintf(stderr, "%s\n", ap_error_format(&errs.items[i], line, sizeof(line)));
+	bad = errs.total;
+	ap_errors_done(&errs);
+	return bad;
+}
+
 int
 ap_host_check(const struct ap_host_options *options)
 {
@@ -520,6 +538,8 @@ ap_host_check(const struct ap_host_options *options)
 		if (err.code == 0)
 			ap_error_set(&err, -EINVAL, "%s is refused.", options->config_path);
 		exit_code = complain(&err);
+	} else if (check_resources(ap_config_resources(host.config)) > 0) {
+		exit_code = 2;
 	} else {
 		printf("%s: fine; %u roles, %u resources.\n", options->config_path, host.role_count,
 		    ap_config_resources(host.config)->count);
