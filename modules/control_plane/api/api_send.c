@@ -189,6 +189,7 @@ fail_invalid(struct api_request *r, const struct ap_errors *errs, struct ap_slic
 		ap_buf_add_char(&message, ']');
 	doc = api_status_doc(r->arena, 422, "Invalid", ap_buf_slice(&message));
 	d = details(r, doc, name);
+	ap_doc_set_string(r->arena, d, "kind", ap_slice_of(k->kind)); /* as Kubernetes: here the kind, elsewhere the plural */
 	ap_doc_set(r->arena, d, "causes", causes);
 	api_send(r, 422, doc);
 	ap_buf_done(&message);

@@ -1,6 +1,21 @@
 # Unit tests of model.
+check_PROGRAMS += tests/unit/model/test_appliance
+TESTS += tests/unit/model/test_appliance
+tests_unit_model_test_appliance_SOURCES = tests/unit/model/test_appliance.c
+tests_unit_model_test_appliance_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_model_test_appliance_LDADD = $(LIBS_UNIT)
 check_PROGRAMS += tests/unit/model/test_external
 TESTS += tests/unit/model/test_external
 tests_unit_model_test_external_SOURCES = tests/unit/model/test_external.c
 tests_unit_model_test_external_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_model_test_external_LDADD = $(LIBS_UNIT)
+check_PROGRAMS += tests/unit/model/test_resource
+TESTS += tests/unit/model/test_resource
+tests_unit_model_test_resource_SOURCES = tests/unit/model/test_resource.c
+tests_unit_model_test_resource_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_model_test_resource_LDADD = $(LIBS_UNIT)
+check_PROGRAMS += tests/unit/model/test_schema
+TESTS += tests/unit/model/test_schema
+tests_unit_model_test_schema_SOURCES = tests/unit/model/test_schema.c
+tests_unit_model_test_schema_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_model_test_schema_LDADD = $(LIBS_UNIT)
