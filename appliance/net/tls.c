@@ -44,7 +44,7 @@ ap_tls_want_below(struct tls *t)
 	if (t->s.below == NULL || !t->s.below->is_open)
 		return;
 	if (t->linger == NULL && !t->read_broken && !t->eof && !t->below_eof &&
-	    (!t->s.is_open || (t->s.wanted & AP_STREAM_READABLE) != 0))
+	    (t->s.is_open ? (t->s.wanted & AP_STREAM_READABLE) != 0 : !t->postponed))
 		events |= AP_STREAM_READABLE;
 	if (t->stuck)
 		events |= AP_STREAM_WRITABLE;
@@ -327,7 +327,7 @@ ap_tls_on_below(struct ap_stream *below, unsigned events, void *arg)
 	if ((events & AP_STREAM_WRITABLE) != 0) {
 		flush(t);
 		if (!t->stuck && !t->s.is_open && (events & AP_STREAM_READABLE) == 0)
-			ap_tls_handshake_step(t); /* a handshake that did not fit */
+			ap_tls_handshake_ready(t); /* a handshake that did not fit */
 		else if ((ready(t) & AP_STREAM_WRITABLE) != 0)
 			ap_stream_emit(&t->s, AP_STREAM_WRITABLE);
 		if (t->s.is_closed)
@@ -336,7 +336,7 @@ ap_tls_on_below(struct ap_stream *below, unsigned events, void *arg)
 	if ((events & AP_STREAM_READABLE) != 0) {
 		t->dry = t->starved = false;
 		if (AP_UNLIKELY(!t->s.is_open)) {
-			ap_tls_handshake_step(t);
+			ap_tls_handshake_ready(t);
 			return;
 		}
 		if ((t->s.wanted & AP_STREAM_READABLE) != 0)

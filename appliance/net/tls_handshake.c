@@ -1,6 +1,9 @@
 /*
  * tls_handshake.c -- from the birth of a TLS filter to OPEN: stepping the handshake within its deadline, choosing the
  * server's context at the ClientHello, judging the peer's certificate; and what is known of the peer afterwards.
+ *
+ * A step is a few hundred microseconds of arithmetic.  A storm of new connections would make turns of seconds out of
+ * them, so a turn has room for a few and the rest waits for the next ones, while traffic goes on in between.
  * The loop's thread.
  */
 #include <openssl/err.h>
@@ -14,6 +17,7 @@
 
 #define HANDSHAKE_MS 10000
 #define URIS_MAX 32
+#define STEPS_PER_TURN 16
 
 void
 ap_tls_handshake_end(struct tls *t)
@@ -47,6 +51,52 @@ ap_tls_handshake_step(struct tls *t)
 		ap_tls_want_below(t);
 }
 
+/* Is there room for one more step in this turn? */
+static bool
+take_room(struct ap_loop *loop)
+{
+	static _Thread_local uint64_t turn;
+	static _Thread_local unsigned steps;
+
+	if (turn != ap_loop_turns(loop)) {
+		turn = ap_loop_turns(loop);
+		steps = 0;
+	}
+	return steps++ < STEPS_PER_TURN;
+}
+
+static void
+on_postponed(struct ap_task *task, void *arg)
+{
+	struct tls *t = arg;
+
+	if (t->s.error != AP_STREAM_OK)
+		return; /* too late */
+	if (!take_room(t->s.loop)) {
+		ap_task_schedule_next(t->s.loop, task);
+		return;
+	}
+	t->postponed = false;
+	ap_task_init(task, ap_tls_on_wake, t); /* it was lent */
+	ap_tls_handshake_step(t);
+}
+
+void
+ap_tls_handshake_ready(struct tls *t)
+{
+	if (t->postponed)
+		return;
+	if (take_room(t->s.loop)) {
+		ap_tls_handshake_step(t);
+		return;
+	}
+	t->postponed = true;
+	ap_tls_want_below(t);
+	ap_task_cancel(&t->wake);
+	ap_task_init(&t->wake, on_postponed, t);
+	ap_task_schedule_next(t->s.loop, &t->wake);
+}
+
 static void
 on_deadline(struct ap_timer *timer, void *arg)
 {
@@ -71,7 +121,7 @@ ap_tls_handshake_begin(struct tls *t)
 	if (t->tls->is_server)
 		ap_tls_want_below(t);
 	else
-		ap_tls_handshake_step(t);
+		ap_tls_handshake_ready(t);
 }
 
 static void
@@ -81,7 +131,7 @@ on_begin(struct ap_task *task, void *arg)
 
 	ap_task_init(task, ap_tls_on_wake, t); /* it was lent */
 	if (t->started)
-		ap_tls_handshake_step(t); /* the chooser is to be asked again */
+		ap_tls_handshake_ready(t); /* the chooser is to be asked again */
 	else
 		ap_tls_handshake_begin(t);
 }
@@ -194,6 +244,8 @@ ap_tls_choose_again(struct ap_stream *s)
 
 	if (t->s.is_open || t->s.error != AP_STREAM_OK || !t->started)
 		return;
+	if (t->postponed)
+		return; /* it is asked then */
 	ap_task_cancel(&t->wake);
 	ap_task_init(&t->wake, on_begin, t);
 	ap_task_schedule(t->s.loop, &t->wake);

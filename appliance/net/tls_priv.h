@@ -56,6 +56,7 @@ struct tls {
 	unsigned char *der;
 	int der_size;
 	bool started;     /* the handshake began */
+	bool postponed;   /* its next step waits for a turn with room */
 	bool dry;         /* the last read below came back short */
 	bool starved;     /* OpenSSL wants more bytes before it can give any */
 	bool eof;         /* close_notify came */
@@ -86,6 +87,8 @@ void ap_tls_on_flush(struct ap_task *task, void *arg);
 /* tls_handshake.c */
 void ap_tls_handshake_begin(struct tls *t);
 void ap_tls_handshake_step(struct tls *t);
+/* A step is possible: now, or when a turn has room for it. */
+void ap_tls_handshake_ready(struct tls *t);
 void ap_tls_handshake_end(struct tls *t);
 int ap_tls_on_verify(X509_STORE_CTX *store, void *arg);
 int ap_tls_on_client_hello(SSL *ssl, int *alert, void *arg);

@@ -63,7 +63,7 @@ side_write(struct side *side)
 static inline void
 side_read(struct side *side)
 {
-	static char block[100000];
+	static _Thread_local char block[100000];
 	ssize_t n;
 
 	while ((n = ap_stream_read(side->s, block, sizeof(block))) > 0)

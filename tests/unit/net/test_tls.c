@@ -1,6 +1,7 @@
 /* test_tls.c -- the TLS filter between two of ours, and against OpenSSL's own client and server. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ expect(const struct ap_slice *uris, size_t count, void *arg)
 	return false;
 }
 
+/* On d->loop, or on a new one. */
 static void
 duo_start(struct duo *d, struct ap_tls *c, struct ap_tls *s, const char *sni, const char *expected)
 {
@@ -75,7 +77,8 @@ duo_start(struct duo *d, struct ap_tls *c, struct ap_tls *s, const char *sni, co
 	} u = { .in = expected };
 	int fds[2];
 
-	d->loop = ap_loop_new("test");
+	if (d->loop == NULL)
+		d->loop = ap_loop_new("test");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	d->a.s = ap_tls_client(ap_tcp_take(d->loop, fds[0], NULL), c, sni, expected == NULL ? NULL : expect, u.out);
 	d->b.s = ap_tls_server(ap_tcp_take(d->loop, fds[1], NULL), s, NULL, NULL);
@@ -554,6 +557,89 @@ a_write_that_fails_is_found_out(void **state)
 	ap_tls_unref(&s);
 }
 
+/* Many clients at once: a turn has room for a few steps, and all get theirs. */
+static void
+a_storm_of_handshakes_does_not_stop_the_loop(void **state)
+{
+	enum { COUNT = 100, ROOM = 16 };
+	struct ap_tls_settings cs = mesh(false, &ca, &client), ss = mesh(true, &ca, &web);
+	struct ap_tls *c = context(&cs), *s = context(&ss);
+	struct duo *d = ap_alloc_array(COUNT, sizeof(*d));
+	struct ap_loop *loop = ap_loop_new("test");
+	unsigned opens = 0, before;
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++) {
+		d[i].loop = loop;
+		duo_start(&d[i], c, s, NULL, WEB);
+	}
+	for (int turn = 0; turn < 200 && opens < 2 * COUNT; turn++) {
+		before = opens;
+		opens = 0;
+		ap_loop_turn(loop, 50);
+		for (int i = 0; i < COUNT; i++)
+			opens += d[i].a.opens + d[i].b.opens;
+		assert_true(opens - before <= ROOM);
+	}
+	assert_int_equal(opens, 2 * COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		ap_stream_close(&d[i].a.s, AP_STREAM_CLOSE_CLEAN);
+		ap_stream_close(&d[i].b.s, AP_STREAM_CLOSE_CLEAN);
+	}
+	ap_loop_free(&loop);
+	ap_free(&d);
+	ap_tls_unref(&c);
+	ap_tls_unref(&s);
+}
+
+struct shared {
+	struct ap_tls *c, *s;
+	bool fine;
+};
+
+static void *
+use_shared(void *arg)
+{
+	struct shared *shared = arg;
+
+	shared->fine = true;
+	for (int i = 0; i < 20; i++) {
+		struct duo d = { .a = { .reads = true, .to_send = 30000, .ends = true },
+			.b = { .reads = true, .to_send = 50000, .ends = true } };
+
+		duo_start(&d, shared->c, shared->s, NULL, WEB);
+		for (int turn = 0; turn < 1000 && !(d.a.eof && d.b.eof); turn++)
+			ap_loop_turn(d.loop, 50);
+		shared->fine = shared->fine && d.a.eof && d.b.eof && d.a.bad + d.b.bad == 0;
+		duo_end(&d);
+	}
+	ap_tls_unref(&shared->c);
+	ap_tls_unref(&shared->s);
+	return NULL;
+}
+
+static void
+contexts_are_shared_by_threads(void **state)
+{
+	struct ap_tls_settings cs = mesh(false, &ca, &client), ss = mesh(true, &ca, &web);
+	struct ap_tls *c = context(&cs), *s = context(&ss);
+	struct shared shared[3];
+	pthread_t threads[3];
+
+	(void)state;
+	for (size_t i = 0; i < AP_COUNTOF(threads); i++) {
+		shared[i] = (struct shared){ .c = ap_tls_ref(c), .s = ap_tls_ref(s) };
+		assert_int_equal(pthread_create(&threads[i], NULL, use_shared, &shared[i]), 0);
+	}
+	/* A renewal: ours is dropped while theirs is in use. */
+	ap_tls_unref(&c);
+	ap_tls_unref(&s);
+	for (size_t i = 0; i < AP_COUNTOF(threads); i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(shared[i].fine);
+	}
+}
+
 /* ---- foreign peers ---- */
 
 static char dir[] = "/tmp/ambit-tls-XXXXXX";
@@ -876,6 +962,8 @@ main(void)
 		cmocka_unit_test(silence_and_junk_end_a_handshake),
 		cmocka_unit_test(short_reads_and_writes_lose_nothing),
 		cmocka_unit_test(a_write_that_fails_is_found_out),
+		cmocka_unit_test(a_storm_of_handshakes_does_not_stop_the_loop),
+		cmocka_unit_test(contexts_are_shared_by_threads),
 		cmocka_unit_test(openssl_as_client),
 		cmocka_unit_test(openssl_as_server),
 		cmocka_unit_test(revoked_certificates_are_refused),
