@@ -200,7 +200,7 @@ take_list(struct watch *w, const struct ap_doc *list)
 static void
 again(struct watch *w, uint64_t ms, const char *problem)
 {
-	snprintf(w->problem, sizeof(w->problem), "%s", problem);
+	snprintf(w->problem, sizeof(w->problem), "%.*s", (int)sizeof(w->problem) - 1, problem);
 	w->is_watching = false;
 	ap_timer_start(&w->timer, ms);
 }
