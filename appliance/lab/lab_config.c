@@ -99,7 +99,7 @@ lab_write_hub(const struct lab *lab, struct ap_error *err)
 	ap_buf_init(&b, FILE_MAX_SIZE);
 	add_head(&b, LAB_HUB, "control-plane, waypoint-manager, metrics-ui", folder);
 	ap_buf_printf(&b,
-	    "  controlPlane:\n    address: \"%s:15012\"\n    caFile: %s/state/control-plane/ca/root.pem\n"
+	    "  controlPlane:\n    address: \"%s:15012\"\n    caFile: %s/state/control-plane/ca/root-cert.pem\n"
 	    "  host:\n    region: lab\n    zone: lab-hub\n    addresses: [%s]\n"
 	    "  controlPlaneServer:\n    xds: \"%s:15012\"\n    api: \"%s:6443\"\n    names: [\"%s\"]\n"
 	    "  waypointManager:\n    drain: 2s\n"

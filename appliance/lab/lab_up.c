@@ -96,7 +96,7 @@ copy_root(const struct lab *lab, struct ap_error *err)
 	struct ap_buf pem;
 	int rc;
 
-	snprintf(from, sizeof(from), "%s/" LAB_HUB "/state/control-plane/ca/root.pem", lab->folder);
+	snprintf(from, sizeof(from), "%s/" LAB_HUB "/state/control-plane/ca/root-cert.pem", lab->folder);
 	snprintf(to, sizeof(to), "%s/root.pem", lab->folder);
 	ap_buf_init(&pem, 65536);
 	rc = ap_file_read(from, &pem, err);
