@@ -51,9 +51,8 @@ read_straight(struct h1_stream *s, void *buf, size_t size)
 }
 
 static ssize_t
-op_read(struct ap_stream *st, void *buf, size_t size)
+read_any(struct h1_stream *s, void *buf, size_t size)
 {
-	struct h1_stream *s = (struct h1_stream *)(void *)st;
 	size_t done = 0;
 
 	if (is_early(s))
@@ -77,6 +76,18 @@ op_read(struct ap_stream *st, void *buf, size_t size)
 			break; /* the rest is cheaper straight */
 	}
 	return (ssize_t)done;
+}
+
+static ssize_t
+op_read(struct ap_stream *st, void *buf, size_t size)
+{
+	struct h1_stream *s = (struct h1_stream *)(void *)st;
+	ssize_t n = read_any(s, buf, size);
+
+	/* A sink that drew in its own flush tells nobody; what is left, the end too, shows in the next turn. */
+	if (n > 0 && (st->wanted & AP_STREAM_READABLE) && s->h1 != NULL && h1_body_is_ready(s))
+		h1_again(s->h1);
+	return n;
 }
 
 static void
