@@ -23,7 +23,7 @@ struct compile {
 	const PbHost *pb;
 	struct ap_arena *arena;
 	struct ap_error *err;
-	const char *where; /* the route in work */
+	uint16_t port; /* in work */
 };
 
 static int
@@ -159,6 +159,16 @@ match_make(struct compile *c, const Ambit__Waypoint__Match *m, struct wp_match *
 	return 0;
 }
 
+/* Equal texts: equal endpoints. */
+static void
+cluster_name(struct compile *c, struct wp_destination *d)
+{
+	d->cluster = ap_arena_printf(c->arena, "%.*s|%u", AP_FMT(d->service), d->port);
+	for (uint32_t i = 0; i < d->labels.count; i++)
+		d->cluster = ap_arena_printf(c->arena, "%.*s|%.*s=%.*s", AP_FMT(d->cluster),
+		    AP_FMT(d->labels.items[i].key), AP_FMT(d->labels.items[i].value));
+}
+
 static int
 destination_make(struct compile *c, const Ambit__Waypoint__Destination *m, struct wp_destination *out)
 {
@@ -170,7 +180,7 @@ destination_make(struct compile *c, const Ambit__Waypoint__Destination *m, struc
 	if (m->port > 65535 || m->invalid_status > 599)
 		return ap_error_set(c->err, -EINVAL, "a destination's port or status is out of range");
 	out->service = ap_arena_printf(c->arena, "%s/%s", m->namespace_, m->hostname);
-	out->port = (uint16_t)m->port;
+	out->port = m->port == 0 ? c->port : (uint16_t)m->port;
 	out->weight = m->weight;
 	out->invalid_status = (uint16_t)m->invalid_status;
 	out->subset = ap_slice_of(m->subset);
@@ -192,6 +202,7 @@ destination_make(struct compile *c, const Ambit__Waypoint__Destination *m, struc
 		labels[n++] =
 		    (struct wp_label){ ap_slice_of(subset->labels[i]->key), ap_slice_of(subset->labels[i]->value) };
 	out->labels = (struct wp_labels){ .items = labels, .count = (uint32_t)n };
+	cluster_name(c, out);
 	if ((rc = headers_make(c, m->request_headers, &out->request_headers)) != 0)
 		return rc;
 	return headers_make(c, m->response_headers, &out->response_headers);
@@ -462,6 +473,8 @@ fallback_make(struct compile *c)
 	if (r == NULL || d == NULL)
 		return NULL;
 	d->service = c->host->key;
+	d->port = c->port;
+	cluster_name(c, d);
 	r->name = AP_S("default");
 	r->destinations = d;
 	r->destination_count = 1;
@@ -482,6 +495,7 @@ port_make(struct compile *c, const Ambit__Waypoint__Port *m, struct wp_port *out
 		return ap_error_set(c->err, -EINVAL, "the protocol of port %u is not known", m->number);
 	out->number = (uint16_t)m->number;
 	out->protocol = (uint8_t)m->protocol;
+	c->port = out->number;
 	out->fallback = fallback_make(c);
 	if (routes == NULL || out->fallback == NULL)
 		return full(c);

@@ -37,7 +37,8 @@ struct wp_headers {
 
 struct wp_destination {
 	struct ap_slice service; /* "namespace/hostname" */
-	uint16_t port;           /* 0: as called */
+	struct ap_slice cluster; /* service, port and labels as one text: which endpoints */
+	uint16_t port;           /* of the service */
 	struct wp_labels labels; /* of the subset and of the destination itself */
 	uint32_t weight;
 	uint16_t invalid_status;
