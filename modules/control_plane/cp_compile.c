@@ -97,7 +97,17 @@ static int
 compare_notes(const void *a, const void *b)
 {
 	const struct cp_note *x = a, *y = b;
-	return ap_slice_cmp(x->key, y->key);
+	int c = ap_slice_cmp(x->key, y->key);
+	return c != 0 ? c : x->order < y->order ? -1 : 1;
+}
+
+void
+cp_notes_sort(struct cp_notes *notes)
+{
+	for (size_t i = 0; i < notes->count; i++)
+		notes->items[i].order = i;
+	if (notes->count > 1)
+		qsort(notes->items, notes->count, sizeof(struct cp_note), compare_notes);
 }
 
 void
@@ -132,6 +142,5 @@ cp_compile(struct cp_compiled *c, const struct cp_compile_input *in)
 		ap_vec_done(&t.workloads[i].policies);
 		ap_vec_done(&t.workloads[i].waypoints);
 	}
-	if (c->notes.count > 1)
-		qsort(c->notes.items, c->notes.count, sizeof(struct cp_note), compare_notes);
+	cp_notes_sort(&c->notes);
 }

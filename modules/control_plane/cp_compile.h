@@ -36,6 +36,7 @@ struct cp_note {
 	struct ap_slice message;
 	/* Of a route's parent: its parentRef, and the condition goes to status.parents[]. NULL: status.conditions. */
 	const struct ap_doc *parent_ref;
+	size_t order; /* set by cp_notes_sort */
 };
 
 struct cp_notes {
@@ -53,6 +54,9 @@ struct cp_compiled {
 	struct ap_needs *needs;
 	struct cp_notes notes; /* ordered by key */
 };
+
+/* By key; notes of one object stay in the order in which they were made. */
+void cp_notes_sort(struct cp_notes *notes);
 
 extern const char *const cp_set_types[CP_SETS];
 

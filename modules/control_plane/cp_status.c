@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/vec.h"
 #include "control_plane/cp.h"
 #include "control_plane/cp_compile.h"
 #include "control_plane/cp_vips.h"
-#include "xds/client.h"
 
 AP_LOG_MODULE(cp_status);
 
@@ -219,34 +219,103 @@ cp_status_write(struct cp *cp, const struct cp_compiled *c, const struct cp_vips
 
 /* --- What proxies refuse ---------------------------------------------------------------------------------------------------------- */
 
-void
-cp_status_refused(struct cp *cp, const char *type_url, const char *node, const char *text)
+/* Only policies carry their object's name; the others' names are of services and workloads, several objects' work. */
+static const struct {
+	enum cp_set set;
+	const char *group, *kind, *type;
+} refusable[] = {
+	{ CP_SET_AUTHORIZATION, "security.istio.io", "AuthorizationPolicy", "ZtunnelAccepted" },
+	{ CP_SET_POLICY, "security.istio.io", "AuthorizationPolicy", "WaypointAccepted" },
+	{ CP_SET_LUA, "ambit.mesh", "LuaPolicy", "WaypointAccepted" },
+};
+
+struct refusal {
+	size_t row; /* of refusable */
+	char *name, *version, *message;
+};
+
+struct cp_refusals {
+	struct ap_map by_name; /* "<row>/<namespace>/<name>" -> struct refusal */
+};
+
+struct cp_refusals *
+cp_refusals_new(void)
 {
-	/* Only policies carry their object's name; the others' names are of services and workloads, several objects' work. */
-	const char *group = "security.istio.io", *kind = "AuthorizationPolicy", *type = "ZtunnelAccepted";
-	if (strcmp(type_url, AP_XDS_LUA) == 0) {
-		group = "ambit.mesh";
-		kind = "LuaPolicy";
-		type = "WaypointAccepted";
-	} else if (strcmp(type_url, AP_XDS_WAYPOINT_POLICY) == 0) {
-		type = "WaypointAccepted";
-	} else if (strcmp(type_url, AP_XDS_AUTHORIZATION) != 0) {
+	return ap_new(struct cp_refusals);
+}
+
+static void
+refusal_free(void *value)
+{
+	struct refusal *r = value;
+	ap_free(&r->name);
+	ap_free(&r->version);
+	ap_free(&r->message);
+	ap_free(&r);
+}
+
+void
+cp_refusals_free(struct cp_refusals **r)
+{
+	if (*r == NULL)
 		return;
-	}
-	struct ap_slice rest = ap_slice_of(text);
-	while (rest.len > 0) {
-		size_t end = ap_slice_search(rest, AP_S("; ")), colon = ap_slice_search(rest, AP_S(": "));
-		struct ap_slice name = colon == SIZE_MAX ? AP_SLICE_NONE : ap_slice_sub(rest, 0, colon);
-		struct ap_slice why = end == SIZE_MAX ? rest : ap_slice_sub(rest, 0, end);
-		rest = end == SIZE_MAX ? AP_SLICE_NONE : ap_slice_from(rest, end + 2);
-		struct ap_slice tail = name, ns = ap_slice_cut(&tail, '/');
-		const struct ap_resource *res =
-		    tail.ptr == NULL ? NULL : ap_resources_get(cp_resources(cp), group, kind, ns, tail);
-		if (res == NULL)
+	ap_map_done(&(*r)->by_name, refusal_free);
+	ap_free(r);
+}
+
+static void
+add_refusal(struct cp_refusals *r, const struct cp_compiled *c, size_t row, const char *node, struct ap_slice text)
+{
+	size_t colon = ap_slice_search(text, AP_S(": "));
+	struct ap_slice name = colon == SIZE_MAX ? text : ap_slice_sub(text, 0, colon);
+	const struct ap_xds_entry *e = ap_xds_set_find(c->sets[refusable[row].set], name);
+	if (e == NULL)
+		return;
+	struct refusal *f = ap_new(struct refusal);
+	f->row = row;
+	f->name = ap_strndup(name.ptr, name.len);
+	f->version = ap_strndup(e->version.ptr, e->version.len);
+	f->message = ap_asprintf("%s refused it: %.*s", node, AP_FMT(text));
+	char *key = ap_asprintf("%zu/%s", row, f->name);
+	struct refusal *old = ap_map_put(&r->by_name, ap_slice_of(key), f);
+	if (old != NULL)
+		refusal_free(old);
+	ap_free(&key);
+}
+
+void
+cp_refusals_add(struct cp_refusals *r, const struct cp_compiled *c, const char *type_url, const char *node, const char *text)
+{
+	for (size_t row = 0; row < AP_COUNTOF(refusable); row++) {
+		struct ap_slice rest = ap_slice_of(text);
+		if (strcmp(cp_set_types[refusable[row].set], type_url) != 0)
 			continue;
-		char *message = ap_asprintf("%s refused it: %.*s", node, AP_FMT(why));
-		struct ap_error err = { 0 };
-		(void)cp_set_condition(cp, res->key, type, false, "Refused", message, &err);
-		ap_free(&message);
+		while (rest.len > 0) {
+			size_t end = ap_slice_search(rest, AP_S("; "));
+			add_refusal(r, c, row, node, end == SIZE_MAX ? rest : ap_slice_sub(rest, 0, end));
+			rest = end == SIZE_MAX ? AP_SLICE_NONE : ap_slice_from(rest, end + 2);
+		}
 	}
+}
+
+void
+cp_refusals_note(struct cp_refusals *r, struct cp_compiled *c, const struct cp *cp)
+{
+	struct ap_map_entry *m;
+	for (size_t i = 0; (m = ap_map_next(&r->by_name, &i)) != NULL;) {
+		struct refusal *f = m->value;
+		struct ap_slice rest = ap_slice_of(f->name), ns = ap_slice_cut(&rest, '/');
+		const struct ap_xds_entry *e = ap_xds_set_find(c->sets[refusable[f->row].set], ap_slice_of(f->name));
+		const struct ap_resource *res = ap_resources_get(
+		    cp_resources(cp), refusable[f->row].group, refusable[f->row].kind, ns, rest);
+		if (e == NULL || res == NULL || !ap_slice_eq_text(e->version, f->version)) {
+			refusal_free(ap_map_remove(&r->by_name, m->key));
+			continue;
+		}
+		ap_vec_push(&c->notes, (struct cp_note){ .key = res->key,
+		                           .type = refusable[f->row].type,
+		                           .reason = "Refused",
+		                           .message = ap_slice_of(f->message) });
+	}
+	cp_notes_sort(&c->notes);
 }

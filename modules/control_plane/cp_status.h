@@ -7,7 +7,13 @@ struct cp_vips;
 
 /* One batch; objects whose status would be the same are left alone. */
 void cp_status_write(struct cp *cp, const struct cp_compiled *c, const struct cp_vips *vips);
-/* A proxy refused resources ("<name>: <reason>; ..."): say it on the objects that they came from, where that can be told. */
-void cp_status_refused(struct cp *cp, const char *type_url, const char *node, const char *text);
+/* What proxies refused, by policy, as long as what they refused is what is sent. */
+struct cp_refusals;
+struct cp_refusals *cp_refusals_new(void);
+void cp_refusals_free(struct cp_refusals **r);
+/* A proxy refused resources of a set ("<name>: <reason>; ..."). */
+void cp_refusals_add(struct cp_refusals *r, const struct cp_compiled *c, const char *type_url, const char *node, const char *text);
+/* Add to the notes of a run what still holds of them. */
+void cp_refusals_note(struct cp_refusals *r, struct cp_compiled *c, const struct cp *cp);
 
 #endif

@@ -45,6 +45,7 @@ struct cp_xds {
 	struct ap_xds_server *server;
 	struct cp_nodes *nodes;
 	struct cp_vips *vips;
+	struct cp_refusals *refusals;
 	struct cp_subscriber subscriber;
 	struct ap_timer timer;
 	uint64_t delay_ms;
@@ -74,6 +75,7 @@ recompile(struct cp_xds *x)
 	/* Addresses that were given out in this run are in the next one's input. */
 	if (cp_vips_assign(x->vips, x->compiled.registry))
 		cp_compile(&x->compiled, &in);
+	cp_refusals_note(x->refusals, &x->compiled, cp);
 	cp_status_write(cp, &x->compiled, x->vips);
 	uint64_t took = ap_clock_mono_ms() - began;
 	x->delay_ms = AP_MIN(AP_MAX(took * 2, (uint64_t)SETTLE_MS), (uint64_t)MOST_DELAY_MS);
@@ -186,7 +188,9 @@ refused(void *arg, struct ap_xds_stream *s, const char *type_url, const char *te
 {
 	struct cp_xds *x = arg;
 	LOG_WARN(NULL, "%s refused some of %s: %s", ap_xds_stream_node_id(s), type_url, text);
-	cp_status_refused(x->cp, type_url, ap_xds_stream_node_id(s), text);
+	cp_refusals_add(x->refusals, &x->compiled, type_url, ap_xds_stream_node_id(s), text);
+	if (!x->timer.armed)
+		ap_timer_start(&x->timer, x->delay_ms);
 }
 
 static void
@@ -263,6 +267,7 @@ cp_xds_start(struct cp *cp, struct ap_error *err)
 	x->delay_ms = SETTLE_MS;
 	struct ap_slice cluster = ap_doc_string(cp->settings.section, "cluster", "");
 	x->cluster = ap_strndup(cluster.ptr, cluster.len);
+	x->refusals = cp_refusals_new();
 	cp_compiled_init(&x->compiled);
 	ap_timer_init(&x->timer, cp->loop, on_timer, x);
 	x->vips = cp_vips_new(cp->settings.vip_cidr, err);
@@ -308,6 +313,7 @@ cp_xds_stop(struct cp_xds **px)
 	ap_xds_server_free(&x->server);
 	cp_nodes_free(&x->nodes);
 	cp_vips_free(&x->vips);
+	cp_refusals_free(&x->refusals);
 	cp_compiled_done(&x->compiled);
 	ap_free(&x->cluster);
 	x->magic = 0;
