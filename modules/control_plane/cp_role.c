@@ -84,7 +84,7 @@ start_services(struct cp *cp, struct ap_error *err)
 		return err->code;
 	cp->api = cp_api_start(cp, tls, err);
 	ap_tls_unref(&tls);
-	if (cp->api == NULL)
+	if (cp->api == NULL || cp_api_write_kubeconfig(cp->api, cp_ca_roots(cp->ca), err) != 0)
 		return err->code;
 	cp->xds = cp_xds_start(cp, err);
 	if (cp->xds == NULL)

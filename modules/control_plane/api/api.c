@@ -72,6 +72,13 @@ request_abort(struct api_request *r)
 	ap_defer_free(r->cp->loop, r, request_free);
 }
 
+/* Many clients look for the answer only when they have sent all: up to another bound the rest is read and thrown away. */
+static void
+too_large(struct api_request *r)
+{
+	api_fail(r, 413, "RequestEntityTooLarge", "the body is larger than %zu bytes", API_BODY_MAX);
+}
+
 static void
 on_body(struct ap_stream *s, unsigned events, void *arg)
 {
@@ -90,9 +97,10 @@ on_body(struct ap_stream *s, unsigned events, void *arg)
 
 		n = ap_stream_read(s, w->scratch, AP_SCRATCH_SIZE);
 		if (n > 0) {
+			r->received += (size_t)n;
 			ap_buf_add(&r->body, w->scratch, (size_t)n);
-			if (r->body.bad) {
-				api_fail(r, 413, "RequestEntityTooLarge", "the body is larger than %zu bytes", API_BODY_MAX);
+			if (r->received > API_DISCARD_MAX) {
+				too_large(r);
 				return;
 			}
 			continue;
@@ -104,7 +112,10 @@ on_body(struct ap_stream *s, unsigned events, void *arg)
 			return;
 		}
 		ap_stream_want(s, 0);
-		api_dispatch(r);
+		if (r->body.bad)
+			too_large(r);
+		else
+			api_dispatch(r);
 		return;
 	}
 }
@@ -143,8 +154,8 @@ on_request(struct ap_exchange *x, void *arg)
 	}
 	if (!api_authorize(r))
 		return;
-	if (x->request.content_length > (int64_t)API_BODY_MAX) {
-		api_fail(r, 413, "RequestEntityTooLarge", "the body is larger than %zu bytes", API_BODY_MAX);
+	if (x->request.content_length > (int64_t)API_DISCARD_MAX) {
+		too_large(r);
 		return;
 	}
 	if (has_body(x)) {

@@ -15,6 +15,7 @@
 #include "http/exchange.h"
 
 #define API_BODY_MAX ((size_t)8 * 1024 * 1024)
+#define API_DISCARD_MAX ((size_t)64 * 1024 * 1024)
 #define API_ANSWER_MAX ((size_t)512 * 1024 * 1024)
 #define API_CONNECTIONS_MAX 2048U
 #define API_WATCHES_MAX 4096U
@@ -68,6 +69,7 @@ struct api_request {
 	enum api_format format;
 	bool table, metadata_only; /* as= of Accept */
 	struct ap_buf body;
+	size_t received; /* bytes of the body, also those beyond its bound */
 	struct ap_buf warnings; /* Warning headers, a line each */
 	struct api_watch *watch;
 };

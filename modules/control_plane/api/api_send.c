@@ -167,6 +167,7 @@ fail_invalid(struct api_request *r, const struct ap_errors *errs, struct ap_slic
 	struct ap_doc *doc, *causes = ap_doc_new_list(r->arena), *d;
 	struct ap_buf message;
 
+	name = ap_slice_sub(name, 0, 253); /* a longer one is what is wrong with it */
 	ap_buf_init(&message, 64 * 1024);
 	ap_buf_printf(&message, "%s%s%s \"%.*s\" is invalid: %s", k->kind, k->group[0] == '\0' ? "" : ".", k->group,
 	    AP_FMT(name), errs->count > 1 ? "[" : "");

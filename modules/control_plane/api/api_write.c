@@ -146,6 +146,17 @@ agree(struct api_request *r, struct ap_arena *arena, struct ap_doc *doc, bool na
 	return true;
 }
 
+/* A token's name is no more than its number; nobody should have to think of one. */
+static void
+name_token(struct api_request *r, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb verb)
+{
+	struct ap_doc *metadata = ap_doc_get(doc, "metadata");
+
+	if (verb == CP_CREATE && strcmp(r->target.kind->kind, "JoinToken") == 0 &&
+	    ap_doc_string(metadata, "name", "").len == 0 && ap_doc_string(metadata, "generateName", "").len == 0)
+		ap_doc_set_string(arena, metadata, "generateName", AP_S("token-"));
+}
+
 /* A new token's secret is told in the answer and nowhere else. */
 static void
 send_with_secret(struct api_request *r, int status, const struct ap_resource *res, struct ap_slice secret)
@@ -171,6 +182,7 @@ api_store(struct api_request *r, struct ap_arena *arena, struct ap_doc *doc, enu
 		ap_arena_free(&arena);
 		return;
 	}
+	name_token(r, arena, doc, verb);
 	name = ap_arena_copy(r->arena, ap_doc_string(ap_doc_get(doc, "metadata"), "name", ""));
 	/* A status write leaves the rest alone, so the rest is not looked at. */
 	if (verb != CP_REPLACE_STATUS)
