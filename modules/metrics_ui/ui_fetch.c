@@ -68,7 +68,9 @@ end(struct ui_fetch *f, int status, const char *why)
 	}
 	if (fn != NULL)
 		fn(f->arg, status, status == 0 ? AP_SLICE_NONE : ap_buf_slice(&f->body), why);
-	if (conn != NULL)
+	if (conn != NULL && status != 0)
+		ap_http_drain(conn);
+	else if (conn != NULL)
 		ap_http_close(conn);
 }
 

@@ -41,6 +41,7 @@ struct ui_targets {
 	uint32_t asked;     /* requests under way in this round */
 	int64_t round_t;    /* its time; 0: ended */
 	int64_t last_t;     /* of the last tick */
+	bool has_baseline;  /* the first round only tells where counters stand: it measures nothing */
 };
 
 static void
@@ -66,7 +67,13 @@ end_round(struct ui *ui)
 	if (ts->round_t == 0)
 		return;
 	/* After a pause (a suspended machine, a slow disk) only one interval was surely measured. */
-	if (ts->last_t == 0 || seconds <= 0 || seconds > 3 * (int64_t)ui->settings->interval)
+	if (!ts->has_baseline) {
+		ts->has_baseline = true;
+		ts->last_t = ts->round_t;
+		ts->round_t = 0;
+		return;
+	}
+	if (seconds <= 0 || seconds > 3 * (int64_t)ui->settings->interval)
 		seconds = ui->settings->interval;
 	ui_store_tick(ui, ts->round_t, (uint32_t)seconds);
 	ts->last_t = ts->round_t;

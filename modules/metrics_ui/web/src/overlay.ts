@@ -4,7 +4,7 @@ import type cytoscape from "cytoscape";
 import { icons } from "./dom";
 import * as fmt from "./format";
 import { health, isIdle, load, type Health } from "./health";
-import { at, fit, FONT, glyph, palette, reach, round, type Curve, type Palette } from "./paint";
+import { at, fit, FONT, glyph, long, palette, round, trace, type Palette, type Way } from "./paint";
 import type { View } from "./state";
 import { CARD, type Topology } from "./topology";
 import type { GraphEdge, GraphNode, Traffic } from "./types";
@@ -23,6 +23,7 @@ export class Overlay {
 	private last = 0;
 	private clock = 0;
 	private dirty = true;
+	private taken: { x1: number; y1: number; x2: number; y2: number }[] = [];
 
 	constructor(
 		private topo: Topology,
@@ -78,11 +79,13 @@ export class Overlay {
 		cy.nodes("[box = 'namespace']").forEach((n) => this.box(n));
 		cy.nodes("[box = 'app']").forEach((n) => this.box(n));
 		const edges = cy.edges().toArray().sort((a, b) => rank(a) - rank(b)) as cytoscape.EdgeSingular[];
-		const curves = new Map<string, Curve>();
-		for (const e of edges) curves.set(e.id(), this.curve(e));
-		for (const e of edges) this.edge(e, curves.get(e.id())!);
+		for (const e of edges) this.edge(e, this.topo.way(e));
+		this.taken = [];
 		cy.nodes("[!box]").forEach((n) => this.card(n));
-		if (zoom > 0.38) for (const e of edges) this.pill(e, curves.get(e.id())!);
+		// What matters most finds its place first, and is painted last.
+		const pills: (() => void)[] = [];
+		if (zoom > 0.36) for (const e of [...edges].reverse()) pills.push(this.pill(e, this.topo.way(e)));
+		for (const paint of pills.reverse()) paint();
 	}
 
 	// How much of an element is to be seen: it fades in when it is new and steps back when something else matters.
@@ -113,22 +116,11 @@ export class Overlay {
 		c.fillText(fit(c, n.data("label") as string, b.w - 30), b.x1 + (isApp ? 14 : 18), b.y1 + (isApp ? 11 : 16));
 	}
 
-	private curve(e: cytoscape.EdgeSingular): Curve {
-		const [fx, fy] = e.data("fromAt") as [number, number];
-		const [tx, ty] = e.data("toAt") as [number, number];
-		const s = e.source().position();
-		const t = e.target().position();
-		const a = { x: s.x + fx, y: s.y + fy };
-		const d = { x: t.x + tx - 5, y: t.y + ty };
-		const r = reach(a.x, d.x);
-		return { a, b: { x: a.x + r, y: a.y }, c: { x: d.x - r, y: d.y }, d };
-	}
-
 	private tone(h: Health): string {
 		return h === "bad" ? this.p.bad : h === "warn" ? this.p.warn : h === "idle" ? this.p.idle : this.p.edge;
 	}
 
-	private edge(e: cytoscape.EdgeSingular, k: Curve): void {
+	private edge(e: cytoscape.EdgeSingular, k: Way): void {
 		const c = this.c;
 		const edge = e.data("edge") as GraphEdge;
 		const h = e.data("health") as Health;
@@ -140,27 +132,31 @@ export class Overlay {
 		c.lineWidth = width;
 		c.lineCap = "round";
 		c.setLineDash(h === "idle" ? [2, 6] : edge.traffic.mtls !== null && edge.traffic.mtls < 0.5 ? [8, 5] : []);
-		c.beginPath();
-		c.moveTo(k.a.x, k.a.y);
-		c.bezierCurveTo(k.b.x, k.b.y, k.c.x, k.c.y, k.d.x, k.d.y);
+		trace(c, k);
 		c.stroke();
 		c.setLineDash([]);
 		const size = 5 + width;
 		c.fillStyle = colour;
 		c.beginPath();
-		c.moveTo(k.d.x + 5, k.d.y);
-		c.lineTo(k.d.x + 5 - size, k.d.y - size * 0.55);
-		c.lineTo(k.d.x + 5 - size, k.d.y + size * 0.55);
+		if (this.topo.direction === "LR") {
+			c.moveTo(k.end.x + 4, k.end.y);
+			c.lineTo(k.end.x + 4 - size, k.end.y - size * 0.55);
+			c.lineTo(k.end.x + 4 - size, k.end.y + size * 0.55);
+		} else {
+			c.moveTo(k.end.x, k.end.y + 4);
+			c.lineTo(k.end.x - size * 0.55, k.end.y + 4 - size);
+			c.lineTo(k.end.x + size * 0.55, k.end.y + 4 - size);
+		}
 		c.fill();
 		if (h !== "idle") this.flow(edge, k, width, h);
 	}
 
 	// Dots travel along; as many of them are red as requests fail.
-	private flow(edge: GraphEdge, k: Curve, width: number, h: Health): void {
+	private flow(edge: GraphEdge, k: Way, width: number, h: Health): void {
 		const c = this.c;
-		const long = Math.hypot(k.d.x - k.a.x, k.d.y - k.a.y);
-		const dots = Math.max(1, Math.min(7, Math.round(Math.log2(1.4 + load(edge.traffic)) * (long / 240))));
-		const speed = 70 / long;
+		const length = long(k);
+		const dots = Math.max(1, Math.min(9, Math.round(Math.log2(1.4 + load(edge.traffic)) * (length / 240))));
+		const speed = 70 / length;
 		const failing = Math.ceil((edge.traffic.errorRate ?? 0) * dots);
 		const shift = hash(edge.id) / 997;
 		for (let i = 0; i < dots; i++) {
@@ -210,8 +206,9 @@ export class Overlay {
 							: p.line;
 		c.stroke();
 		c.setLineDash([]);
-		this.cardIcon(node, x1 + 10, y - 17);
-		this.cardText(node, x1 + 53, y, w - 64);
+		this.cardIcon(node, x1 + 9, y - 16);
+		this.cardText(node, x1 + 49, y, w - 57);
+		this.taken.push({ x1: x1 - 2, y1: y1 - 2, x2: x1 + w + 2, y2: y1 + h + 2 });
 		if (node.waypoint && !isWaypoint) this.badge(x1 + w - 5, y1 + 4);
 	}
 
@@ -223,14 +220,14 @@ export class Overlay {
 		const state = health(node.in);
 		const tint = isWaypoint ? p.waypoint : state === "bad" ? p.bad : state === "warn" ? p.warn : idle ? p.faint : p.mesh;
 		const alpha = c.globalAlpha;
-		round(c, x, y, 34, 34, isWaypoint ? 17 : 9);
+		round(c, x, y, 32, 32, isWaypoint ? 16 : 9);
 		c.globalAlpha = alpha * 0.15;
 		c.fillStyle = tint;
 		c.fill();
 		c.globalAlpha = alpha;
 		const shape =
 			node.kind === "outside" ? GLYPH_OUTSIDE : node.kind === "service" ? GLYPH_SERVICE : isWaypoint ? icons.waypoint : GLYPH_WORKLOAD;
-		glyph(c, shape, x + 8, y + 8, 18, tint, 1.35);
+		glyph(c, shape, x + 7.5, y + 7.5, 17, tint, 1.35);
 	}
 
 	private cardText(node: GraphNode, x: number, y: number, width: number): void {
@@ -239,34 +236,26 @@ export class Overlay {
 		c.textAlign = "left";
 		c.textBaseline = "middle";
 		c.fillStyle = p.text;
-		c.font = `620 13.5px ${FONT}`;
-		const isVersioned = node.kind === "workload" && node.version !== "" && node.version !== "latest" && node.version !== "unknown";
-		const name = node.kind === "workload" && node.app ? node.app : node.name;
-		let room = width;
-		if (isVersioned) {
-			c.font = `600 10.5px ${FONT}`;
+		c.font = `620 13px ${FONT}`;
+		c.fillText(fit(c, node.kind === "workload" && node.app ? node.app : node.name, width), x, y - 8.5);
+		let at_ = x;
+		if (node.kind === "workload" && isVersion(node.version)) {
+			c.font = `600 10px ${FONT}`;
 			const chip = fit(c, node.version, 44);
-			const cw = c.measureText(chip).width + 11;
-			room -= cw + 5;
-			c.font = `620 13.5px ${FONT}`;
-			const text = fit(c, name, room);
-			const at_ = x + c.measureText(text).width + 7;
-			round(c, at_, y - 17, cw, 15, 5);
+			const cw = c.measureText(chip).width + 9;
+			round(c, at_, y + 2.5, cw, 14, 4.5);
 			c.fillStyle = p.raised;
 			c.fill();
 			c.lineWidth = 1;
 			c.strokeStyle = p.line;
 			c.stroke();
 			c.fillStyle = p.dim;
-			c.font = `600 10.5px ${FONT}`;
-			c.fillText(chip, at_ + 5.5, y - 9);
+			c.fillText(chip, at_ + 4.5, y + 10);
+			at_ += cw + 5;
 		}
-		c.fillStyle = p.text;
-		c.font = `620 13.5px ${FONT}`;
-		c.fillText(fit(c, name, room), x, y - 9);
 		c.fillStyle = p.dim;
-		c.font = `450 11.5px ${FONT}`;
-		c.fillText(fit(c, subtitle(node), width), x, y + 10);
+		c.font = `450 11px ${FONT}`;
+		c.fillText(fit(c, subtitle(node), width - (at_ - x)), at_, y + 10);
 	}
 
 	// The mark of a workload whose requests pass through a waypoint.
@@ -282,45 +271,79 @@ export class Overlay {
 		glyph(c, icons.waypoint, x - 9, y - 3, 12, this.p.waypoint, 1.6);
 	}
 
-	private pill(e: cytoscape.EdgeSingular, k: Curve): void {
+	// Somewhere along the edge where nothing else is written; the middle when all is taken.
+	private freePlace(k: Way, width: number): { x: number; y: number } {
+		for (const part of [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.2, 0.8]) {
+			const m = at(k, part);
+			const r = { x1: m.x - width / 2 - 2, y1: m.y - 12, x2: m.x + width / 2 + 2, y2: m.y + 12 };
+			if (this.taken.some((o) => r.x1 < o.x2 && r.x2 > o.x1 && r.y1 < o.y2 && r.y2 > o.y1)) continue;
+			this.taken.push(r);
+			return m;
+		}
+		return at(k, 0.5);
+	}
+
+	// Finds the place of an edge's figures; gives back what paints them.
+	private pill(e: cytoscape.EdgeSingular, k: Way): () => void {
 		const edge = e.data("edge") as GraphEdge;
 		const h = e.data("health") as Health;
-		if (h === "idle") return;
+		const nothing = () => undefined;
+		if (h === "idle") return nothing;
 		const c = this.c;
-		const p = this.p;
-		const m = at(k, 0.5);
 		const text = labelText(edge, this.view());
 		const trouble = troubleText(edge, this.view());
-		c.globalAlpha = this.presence(e);
 		c.font = `600 11px ${FONT}`;
 		const tw = text ? c.measureText(text).width : 0;
-		const ew = trouble ? c.measureText(trouble).width + 7 : 0;
+		const ew = trouble ? c.measureText(trouble).width + (tw ? 7 : 0) : 0;
 		const lock = edge.traffic.mtls;
 		const lw = lock === null ? 0 : 14;
 		const width = lw + tw + ew + (tw + ew > 0 ? 13 + (lw ? 3 : 0) : lw ? 7 : 0);
-		if (width === 0) return;
+		if (width === 0) return nothing;
+		const m = this.freePlace(k, width);
+		return () => this.paintPill(e, h, m.x, m.y, width, text, tw, trouble);
+	}
+
+	private paintPill(
+		e: cytoscape.EdgeSingular,
+		h: Health,
+		mx: number,
+		my: number,
+		width: number,
+		text: string,
+		tw: number,
+		trouble: string,
+	): void {
+		const c = this.c;
+		const p = this.p;
+		const lock = (e.data("edge") as GraphEdge).traffic.mtls;
 		const strong = e.data("picked") || this.topo.hover.id === e.id();
-		round(c, m.x - width / 2, m.y - 10.5, width, 21, 10.5);
+		c.globalAlpha = this.presence(e);
+		round(c, mx - width / 2, my - 10.5, width, 21, 10.5);
 		c.fillStyle = strong ? p.raised : p.bg;
 		c.fill();
 		c.lineWidth = strong ? 1.5 : 1;
 		c.strokeStyle = h === "bad" ? p.bad : h === "warn" ? p.warn : strong ? p.accent : p.lineStrong;
 		c.stroke();
-		let x = m.x - width / 2 + (tw + ew > 0 ? 6.5 : 3.5);
+		let x = mx - width / 2 + (text || trouble ? 6.5 : 3.5);
 		if (lock !== null) {
 			const shut = lock > 0.999;
-			glyph(c, shut ? icons.lock : icons.unlock, x - 1, m.y - 7, 13, shut ? p.mesh : p.warn, 1.7);
+			glyph(c, shut ? icons.lock : icons.unlock, x - 1, my - 7, 13, shut ? p.mesh : p.warn, 1.7);
 			x += 16;
 		}
+		c.font = `600 11px ${FONT}`;
 		c.textAlign = "left";
 		c.textBaseline = "middle";
 		c.fillStyle = p.text;
-		c.fillText(text, x, m.y + 0.5);
+		c.fillText(text, x, my + 0.5);
 		if (trouble) {
 			c.fillStyle = h === "bad" ? p.bad : p.warn;
-			c.fillText(trouble, x + tw + (tw ? 7 : 0), m.y + 0.5);
+			c.fillText(trouble, x + tw + (tw ? 7 : 0), my + 0.5);
 		}
 	}
+}
+
+function isVersion(v: string): boolean {
+	return v !== "" && v !== "latest" && v !== "unknown";
 }
 
 function rank(e: Element_): number {
@@ -338,11 +361,11 @@ function hash(s: string): number {
 function subtitle(n: GraphNode): string {
 	const t: Traffic = isIdle(n.in) ? n.out : n.in;
 	if (n.kind === "outside") return "outside the mesh";
-	if (isIdle(t)) return n.kind === "waypoint" ? "waypoint · idle" : n.kind === "service" ? "no endpoint reached" : "idle";
-	const verb = isIdle(n.in) ? "sends " : "";
+	if (isIdle(t)) return  n.kind === "service" ? "no endpoint reached" : "idle";
+	const verb = isIdle(n.in) ? "→ " : "";
 	const what = t.requests > 0 ? fmt.rate(t.requests) : t.connections > 0 ? fmt.count(t.connections) + " conn/s" : fmt.bytesRate(t.received + t.sent);
 	const p95 = t.p95 !== null && !isIdle(n.in) ? " · " + fmt.ms(t.p95) : "";
-	return (n.kind === "waypoint" ? "waypoint · " : "") + verb + what + p95;
+	return verb + what + p95;
 }
 
 function labelText(e: GraphEdge, v: View): string {

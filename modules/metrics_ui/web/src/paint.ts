@@ -100,22 +100,77 @@ export interface Point {
 	x: number;
 	y: number;
 }
-export interface Curve {
-	a: Point;
-	b: Point;
-	c: Point;
-	d: Point;
+
+// The way of an edge: from its start by quadratic curves, each towards a control point and on to the middle of it and the next, as
+// Cytoscape draws its unbundled beziers. `samples` lie along it at equal steps of the curves' parameters.
+export interface Way {
+	start: Point;
+	controls: Point[];
+	end: Point;
+	samples: Point[];
+	lengths: number[]; // up to each sample
 }
 
-export function at({ a, b, c, d }: Curve, t: number): Point {
-	const u = 1 - t;
-	const w0 = u * u * u;
-	const w1 = 3 * u * u * t;
-	const w2 = 3 * u * t * t;
-	const w3 = t * t * t;
-	return { x: w0 * a.x + w1 * b.x + w2 * c.x + w3 * d.x, y: w0 * a.y + w1 * b.y + w2 * c.y + w3 * d.y };
+const STEPS = 14;
+
+function mid(a: Point, b: Point): Point {
+	return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
 }
 
-export function reach(sx: number, tx: number): number {
-	return Math.max(50, Math.abs(tx - sx) * 0.45);
+export function way(start: Point, controls: Point[], end: Point): Way {
+	const samples: Point[] = [start];
+	const lengths = [0];
+	let from = start;
+	controls.forEach((c, i) => {
+		const to = i + 1 < controls.length ? mid(c, controls[i + 1]!) : end;
+		for (let k = 1; k <= STEPS; k++) {
+			const t = k / STEPS;
+			const u = 1 - t;
+			const p = { x: u * u * from.x + 2 * u * t * c.x + t * t * to.x, y: u * u * from.y + 2 * u * t * c.y + t * t * to.y };
+			const last = samples[samples.length - 1]!;
+			lengths.push(lengths[lengths.length - 1]! + Math.hypot(p.x - last.x, p.y - last.y));
+			samples.push(p);
+		}
+		from = to;
+	});
+	return { start, controls, end, samples, lengths };
+}
+
+export function trace(c: CanvasRenderingContext2D, w: Way): void {
+	c.beginPath();
+	c.moveTo(w.start.x, w.start.y);
+	w.controls.forEach((k, i) => {
+		const to = i + 1 < w.controls.length ? mid(k, w.controls[i + 1]!) : w.end;
+		c.quadraticCurveTo(k.x, k.y, to.x, to.y);
+	});
+}
+
+export function long(w: Way): number {
+	return w.lengths[w.lengths.length - 1]!;
+}
+
+// The point at a part of the length: what moves along moves evenly.
+export function at(w: Way, part: number): Point {
+	const target = part * long(w);
+	let lo = 0;
+	let hi = w.lengths.length - 1;
+	while (lo + 1 < hi) {
+		const m = (lo + hi) >> 1;
+		if (w.lengths[m]! <= target) lo = m;
+		else hi = m;
+	}
+	const a = w.samples[lo]!;
+	const b = w.samples[hi]!;
+	const step = w.lengths[hi]! - w.lengths[lo]! || 1;
+	const t = (target - w.lengths[lo]!) / step;
+	return { x: a.x + (b.x - a.x) * t, y: a.y + (b.y - a.y) * t };
+}
+
+// The control points between two ends: out of one side, round by `bends`, into the opposite side.
+export function controls(start: Point, end: Point, bends: Point[], down: boolean): Point[] {
+	const span = Math.abs(down ? end.y - start.y : end.x - start.x);
+	const reach = bends.length ? 44 : Math.max(40, span * 0.42);
+	const out = down ? { x: start.x, y: start.y + reach } : { x: start.x + reach, y: start.y };
+	const into = down ? { x: end.x, y: end.y - reach } : { x: end.x - reach, y: end.y };
+	return [out, ...bends, into];
 }

@@ -1,11 +1,12 @@
 // topology.ts -- the picture: Cytoscape holds nodes, boxes and edges, and knows what the pointer is on; overlay.ts paints them.
 import cytoscape from "cytoscape";
 import { health, load } from "./health";
-import { place, type LayoutNode, type Places } from "./layout";
+import { place, type Direction, type Layout, type LayoutNode, type Places } from "./layout";
+import { controls, way, type Point, type Way } from "./paint";
 import type { Graph, GraphEdge, GraphNode } from "./types";
 import type { View } from "./state";
 
-export const CARD = { width: 168, height: 54 };
+export const CARD = { width: 166, height: 52 };
 type Element_ = cytoscape.NodeSingular | cytoscape.EdgeSingular;
 
 const PLACES_KEY = "ambit.places";
@@ -56,21 +57,16 @@ function boxes(nodes: GraphNode[]): { boxes: Box[]; parent: Map<string, string |
 	return { boxes: [...made.values()], parent };
 }
 
-// An S-shaped curve that leaves to the right and arrives from the left, in Cytoscape's terms (weights along the line between the
-// two ends, distances beside it).
-function curve(sx: number, sy: number, tx: number, ty: number): { weights: number[]; distances: number[] } {
-	const dx = tx - sx;
-	const dy = ty - sy;
+// Control points in Cytoscape's terms: weights along the line between the two ends, distances beside it.
+function relative(start: Point, end: Point, points: Point[]): { weights: number[]; distances: number[] } {
+	const dx = end.x - start.x;
+	const dy = end.y - start.y;
 	const l2 = dx * dx + dy * dy || 1;
 	const l = Math.sqrt(l2);
-	const reach = Math.max(50, Math.abs(dx) * 0.45);
-	const control = (cx: number, cy: number) => ({
-		w: ((cx - sx) * dx + (cy - sy) * dy) / l2,
-		d: (-(cx - sx) * dy + (cy - sy) * dx) / l,
-	});
-	const a = control(sx + reach, sy);
-	const b = control(tx - reach, ty);
-	return { weights: [a.w, b.w], distances: [a.d, b.d] };
+	return {
+		weights: points.map((p) => ((p.x - start.x) * dx + (p.y - start.y) * dy) / l2),
+		distances: points.map((p) => (-(p.x - start.x) * dy + (p.y - start.y) * dx) / l),
+	};
 }
 
 export class Topology {
@@ -78,6 +74,9 @@ export class Topology {
 	readonly hover: Hover = { id: null };
 	private shape = "";
 	private moved: Places = new Map();
+	private bends: Layout["bends"] = new Map();
+	direction: Direction = "LR";
+	private ways = new Map<string, Way>();
 	private fitted = false;
 
 	constructor(
@@ -176,13 +175,32 @@ export class Topology {
 	}
 
 	private bend(edge: cytoscape.EdgeSingular): void {
+		const nth = edge.data("nth") as number;
+		const aside = nth === 0 ? 0 : (nth % 2 ? 1 : -1) * Math.ceil(nth / 2) * 13;
+		const down = this.direction === "TB";
+		const from = down ? { x: aside, y: CARD.height / 2 } : { x: CARD.width / 2, y: aside };
+		const to = down ? { x: aside, y: -CARD.height / 2 } : { x: -CARD.width / 2, y: aside };
 		const s = edge.source();
 		const t = edge.target();
-		const [fx, fy] = edge.data("fromAt") as [number, number];
-		const [tx, ty] = edge.data("toAt") as [number, number];
 		const sp = s.position();
 		const tp = t.position();
-		edge.data(curve(sp.x + fx, sp.y + fy, tp.x + tx, tp.y + ty));
+		const start = { x: sp.x + from.x, y: sp.y + from.y };
+		const end = { x: tp.x + to.x, y: tp.y + to.y };
+		// Round by the columns between, unless somebody moved an end.
+		const bends = this.moved.has(s.id()) || this.moved.has(t.id()) ? [] : (this.bends.get(s.id() + "\0" + t.id()) ?? []);
+		const points = controls(start, end, bends, down);
+		const px = (p: Point) => `${p.x}px ${p.y}px`;
+		edge.data({ ...relative(start, end, points), from: px(from), to: px(to) });
+		this.ways.set(edge.id(), way(start, points, down ? { x: end.x, y: end.y - 4 } : { x: end.x - 4, y: end.y }));
+	}
+
+	way(edge: cytoscape.EdgeSingular): Way {
+		let w = this.ways.get(edge.id());
+		if (!w) {
+			this.bend(edge);
+			w = this.ways.get(edge.id())!;
+		}
+		return w;
 	}
 
 	update(g: Graph, view: View): void {
@@ -217,7 +235,9 @@ export class Topology {
 			this.syncEdge(e, nth);
 		}
 		cy.elements().forEach((el) => {
-			if (!keep.has(el.id())) el.remove();
+			if (keep.has(el.id())) return;
+			this.ways.delete(el.id());
+			el.remove();
 		});
 	}
 
@@ -238,8 +258,7 @@ export class Topology {
 	// Parallel edges leave a little apart from each other.
 	private syncEdge(e: GraphEdge, nth: number): void {
 		const old = this.cy.getElementById(e.id);
-		const y = nth === 0 ? 0 : (nth % 2 ? 1 : -1) * Math.ceil(nth / 2) * 13;
-		const data = { edge: e, health: health(e.traffic), load: load(e.traffic) };
+		const data = { edge: e, health: health(e.traffic), load: load(e.traffic), nth };
 		if (old.nonempty()) {
 			old.data(data);
 			return;
@@ -252,17 +271,15 @@ export class Topology {
 				target: e.target,
 				born: performance.now(),
 				...data,
-				fromAt: [CARD.width / 2, y],
-				toAt: [-CARD.width / 2, y],
-				from: `${CARD.width / 2}px ${y}px`,
-				to: `${-CARD.width / 2}px ${y}px`,
+				from: "0px 0px",
+				to: "0px 0px",
 				weights: [0.25, 0.75],
 				distances: [0, 0],
 			},
 		});
 	}
 
-	private computed(): Places {
+	private computed(): Layout {
 		const nodes: LayoutNode[] = [];
 		const groups: { id: string; parent: string | null }[] = [];
 		this.cy.nodes().forEach((n) => {
@@ -271,12 +288,14 @@ export class Topology {
 			else nodes.push({ id: n.id(), parent, width: CARD.width, height: CARD.height + (parent ? 8 : 0) });
 		});
 		const edges = this.cy.edges().map((e) => ({ source: e.source().id(), target: e.target().id() }));
-		return place(nodes, groups, edges);
+		return place(nodes, groups, edges, { w: this.container.clientWidth - 60, h: this.container.clientHeight - 90 });
 	}
 
 	// Where somebody put a node it stays; the rest glides to its place.
 	private arrange(first: boolean): void {
-		const places = this.computed();
+		const { places, bends, direction } = this.computed();
+		this.bends = bends;
+		this.direction = direction;
 		const quiet = first || matchMedia("(prefers-reduced-motion: reduce)").matches;
 		this.cy.nodes("[!box]").forEach((n) => {
 			const to = this.moved.get(n.id()) ?? places.get(n.id());
@@ -300,17 +319,13 @@ export class Topology {
 	fit(animated = true): void {
 		const all = this.cy.nodes();
 		if (all.empty()) return;
-		const padding = Math.min(48, this.container.clientWidth * 0.04);
-		const box = all.boundingBox();
-		const zoom = Math.min(
-			(this.container.clientWidth - 2 * padding) / box.w,
-			(this.container.clientHeight - 2 * padding) / box.h,
-			1.15,
-		);
-		const pan = {
-			x: (this.container.clientWidth - zoom * (box.x1 + box.x2)) / 2,
-			y: (this.container.clientHeight - zoom * (box.y1 + box.y2)) / 2,
-		};
+		const padding = Math.min(32, this.container.clientWidth * 0.03);
+		const legend = this.container.clientHeight > 480 ? 34 : 0;
+		const w = this.container.clientWidth;
+		const h = this.container.clientHeight - legend;
+		const box = this.cy.elements().boundingBox({ includeLabels: false, includeOverlays: false });
+		const zoom = Math.min((w - 2 * padding) / box.w, (h - 2 * padding) / box.h, 1.1);
+		const pan = { x: (w - zoom * (box.x1 + box.x2)) / 2, y: (h - zoom * (box.y1 + box.y2)) / 2 };
 		if (animated) this.cy.animate({ zoom, pan }, { duration: 350, easing: "ease-out-cubic" });
 		else this.cy.viewport({ zoom, pan });
 	}
