@@ -96,8 +96,8 @@ void ui_objects_stop(struct ui *ui);
 /* Objects of one kind; NULL when it is not watched. */
 const struct ap_map *ui_objects_of(const struct ui *ui, const char *kind); /* namespace/name -> ui_object */
 bool ui_objects_connected(const struct ui *ui, const char **out_message);
-/* Every kind was listed once. */
-bool ui_objects_synced(const struct ui *ui);
+/* The hosts that were there when we came are targets by now: what comes later is new. */
+bool ui_objects_known(const struct ui *ui);
 struct ui_object {
 	struct ap_arena *arena;
 	struct ap_doc *doc;

@@ -85,7 +85,7 @@ idle_nodes(const struct ui *ui, const struct ui_view *v, const struct ui_answer 
 }
 
 static void
-write_state(const struct ui *ui, const struct ui_view *v, struct ap_buf *out)
+write_state(const struct ui *ui, const struct ui_view *v, double seconds, struct ap_buf *out)
 {
 	const char *message;
 	bool connected = ui_objects_connected(ui, &message);
@@ -93,9 +93,9 @@ write_state(const struct ui *ui, const struct ui_view *v, struct ap_buf *out)
 
 	ui_targets_count(ui, &up, &total);
 	ap_buf_printf(out,
-	    "\"time\":%lld,\"window\":%lld,\"waypoints\":\"%s\",\"level\":\"%s\",\"targets\":{\"up\":%u,\"total\":%u},"
+	    "\"time\":%lld,\"window\":%lld,\"measured\":%.0f,\"waypoints\":\"%s\",\"level\":\"%s\",\"targets\":{\"up\":%u,\"total\":%u},"
 	    "\"control\":{\"connected\":%s,",
-	    (long long)v->to * 1000, (long long)(v->to - v->from), v->shown ? "shown" : "folded",
+	    (long long)v->to * 1000, (long long)(v->to - v->from), seconds, v->shown ? "shown" : "folded",
 	    v->by_service ? "service" : "workload", up, total, connected ? "true" : "false");
 	ui_json_text(out, "message", ap_slice_of(message));
 	ap_buf_add_char(out, '}');
@@ -114,7 +114,7 @@ answer_graph(struct ui *ui, struct ap_slice query, struct ap_buf *out, struct ap
 	if (status < 0)
 		return status;
 	ap_buf_add_char(out, '{');
-	write_state(ui, &v, out);
+	write_state(ui, &v, a.seconds, out);
 	ap_buf_add_text(out, ",\"nodes\":[");
 	for (const struct ui_node *n = a.graph->nodes; n != NULL; n = n->next) {
 		ap_buf_add_text(out, comma);

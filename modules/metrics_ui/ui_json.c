@@ -27,7 +27,7 @@ ratio(struct ap_buf *out, const char *name, uint64_t part, uint64_t all)
 	if (all == 0)
 		ap_buf_printf(out, ",\"%s\":null", name);
 	else
-		ap_buf_printf(out, ",\"%s\":%.6g", name, (double)part / (double)all);
+		ap_buf_printf(out, ",\"%s\":%.9g", name, (double)part / (double)all);
 }
 
 static void
@@ -38,7 +38,7 @@ quantile(struct ap_buf *out, const char *name, const struct ui_measure *m, doubl
 	if (v < 0)
 		ap_buf_printf(out, ",\"%s\":null", name);
 	else
-		ap_buf_printf(out, ",\"%s\":%.6g", name, v);
+		ap_buf_printf(out, ",\"%s\":%.9g", name, v);
 }
 
 void
@@ -47,7 +47,7 @@ ui_json_traffic(struct ap_buf *out, const struct ui_measure *m, double seconds, 
 	bool has_requests = m->requests > 0, has_bytes = m->received > 0 || m->sent > 0;
 	uint64_t received = has_bytes ? m->received : m->request_bytes, sent = has_bytes ? m->sent : m->response_bytes;
 
-	ap_buf_printf(out, "{\"requests\":%.6g", (double)m->requests / seconds);
+	ap_buf_printf(out, "{\"requests\":%.9g", (double)m->requests / seconds);
 	if (has_requests)
 		ratio(out, "errorRate", ui_measure_class(m, 5) + ui_measure_class(m, 0), m->requests);
 	else
@@ -58,8 +58,8 @@ ui_json_traffic(struct ap_buf *out, const struct ui_measure *m, double seconds, 
 	quantile(out, "p99", m, 0.99);
 	ap_buf_add_text(out, ",\"codes\":{");
 	for (uint32_t i = 0; i < m->code_count; i++)
-		ap_buf_printf(out, "%s\"%u\":%.6g", i == 0 ? "" : ",", m->codes[i].code, (double)m->codes[i].count / seconds);
-	ap_buf_printf(out, "},\"connections\":%.6g,\"open\":%llu,\"failed\":%.6g,\"denied\":%.6g,\"received\":%.6g,\"sent\":%.6g",
+		ap_buf_printf(out, "%s\"%u\":%.9g", i == 0 ? "" : ",", m->codes[i].code, (double)m->codes[i].count / seconds);
+	ap_buf_printf(out, "},\"connections\":%.9g,\"open\":%llu,\"failed\":%.9g,\"denied\":%.9g,\"received\":%.9g,\"sent\":%.9g",
 	    (double)m->opened / seconds, (unsigned long long)m->open, (double)m->failed / seconds, (double)m->denied / seconds,
 	    (double)received / seconds, (double)sent / seconds);
 	ratio(out, "mtls", secure, known);
@@ -137,7 +137,7 @@ ui_json_edge(struct ap_buf *out, const struct ui_edge *e, double seconds)
 			ap_buf_add_char(out, ',');
 		ap_buf_add_json(out, e->via[i]);
 	}
-	ap_buf_printf(out, "],\"bypass\":%s,\"share\":%.6g,", e->bypass ? "true" : "false", e->share);
+	ap_buf_printf(out, "],\"bypass\":%s,\"share\":%.9g,", e->bypass ? "true" : "false", e->share);
 	ui_json_text(out, "sourcePrincipal", e->src_principal);
 	ap_buf_add_char(out, ',');
 	ui_json_text(out, "targetPrincipal", e->dst_principal);

@@ -49,6 +49,7 @@ static const struct kind_row rows[] = {
 	{ "LuaPolicy", "/apis/ambit.mesh/v1alpha1/luapolicies", true },
 };
 #define KINDS AP_COUNTOF(rows)
+#define KIND_HOST 0
 
 struct watch {
 	struct ui *ui;
@@ -57,7 +58,7 @@ struct watch {
 	struct ui_fetch *fetch;
 	struct ap_timer timer;
 	uint64_t retry_ms;
-	bool is_listed, is_watching, is_unserved;
+	bool is_listed, is_watching;
 	char version[40]; /* resourceVersion to watch from */
 	char problem[160];
 };
@@ -65,6 +66,7 @@ struct watch {
 struct ui_objects {
 	struct watch watches[KINDS];
 	struct ap_timer settle;
+	bool is_known; /* what was there when we came has been taken in */
 };
 
 static void ask(struct watch *w);
@@ -277,7 +279,6 @@ on_list(void *arg, int status, struct ap_slice body, const char *why)
 	char text[80];
 
 	w->fetch = NULL;
-	w->is_unserved = status == 404;
 	if (status == 0) {
 		failed(w, why);
 		return;
@@ -324,6 +325,8 @@ on_settled(struct ap_timer *t, void *arg)
 
 	(void)t;
 	ui_targets_sync(ui);
+	if (ui->objects->watches[KIND_HOST].is_listed)
+		ui->objects->is_known = true;
 	names = ui_names_build(ui);
 	ui_names_free(&ui->names);
 	ui->names = names;
@@ -354,12 +357,9 @@ ui_objects_connected(const struct ui *ui, const char **out_message)
 }
 
 bool
-ui_objects_synced(const struct ui *ui)
+ui_objects_known(const struct ui *ui)
 {
-	for (size_t i = 0; ui->objects != NULL && i < KINDS; i++)
-		if (!ui->objects->watches[i].is_listed && !ui->objects->watches[i].is_unserved)
-			return false;
-	return ui->objects != NULL;
+	return ui->objects != NULL && ui->objects->is_known;
 }
 
 void

@@ -159,7 +159,7 @@ add(struct ui *ui, const char *name, const char *role, struct ap_slice via, cons
 	struct ap_slice key = ap_slice_of(name);
 	struct target *t = ap_new(struct target);
 	char text[AP_ADDR_TEXT];
-	bool is_new = !ap_map_has(&ts->ever, key) && ui_objects_synced(ui);
+	bool is_new = !ap_map_has(&ts->ever, key) && ui_objects_known(ui);
 
 	t->ui = ui;
 	t->name = ap_strdup(name);

@@ -18,6 +18,11 @@ TD = "spiffe://cluster.local/ns/%s/sa/%s"
 WAYPOINT = "waypoint-bookinfo-reviews"
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -72,8 +77,7 @@ class Target:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", self.port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def add(self, metric, labels, amount):
@@ -300,8 +304,7 @@ class Mesh:
             def log_message(self, *args):
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", self.api_port), Handler)
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", self.api_port), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
 

@@ -70,6 +70,7 @@ export interface EdgeDetail extends GraphEdge {
 export interface Graph {
 	time: number; // end of the window, ms
 	window: number; // seconds
+	measured: number; // seconds of it that were measured
 	waypoints: "folded" | "shown";
 	level: "workload" | "service";
 	targets: { up: number; total: number };
