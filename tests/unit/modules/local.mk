@@ -24,3 +24,10 @@ tests_unit_modules_test_ui_graph_LDADD = $(LIBS_UI_UNIT)
 tests_unit_modules_test_ui_history_SOURCES = tests/unit/modules/test_ui_history.c
 tests_unit_modules_test_ui_history_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_ui_history_LDADD = $(LIBS_UI_UNIT)
+# control-plane
+check_PROGRAMS += tests/unit/modules/test_compile
+TESTS += tests/unit/modules/test_compile
+tests_unit_modules_test_compile_SOURCES = tests/unit/modules/test_compile.c $(CP_COMPILE)
+tests_unit_modules_test_compile_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_compile_LDADD = $(LIBS_UNIT)
+EXTRA_DIST += $(wildcard $(srcdir)/tests/golden/compile/*)
