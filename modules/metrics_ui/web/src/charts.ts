@@ -23,6 +23,7 @@ export class Chart {
 		private lines: Line[],
 		private format: (v: number) => string,
 		private height = 96,
+		private worth: (s: Series) => boolean = () => true, // is there anything to show?
 	) {
 		const legend = lines.map((l) => {
 			const value = h("b", {}, "–");
@@ -38,6 +39,7 @@ export class Chart {
 
 	show(s: Series): void {
 		const data = this.data(s);
+		this.el.hidden = !this.worth(s);
 		this.legend(data, null);
 		if (this.plot) {
 			this.plot.setData(data);
@@ -65,7 +67,7 @@ export class Chart {
 		return {
 			width: this.body.clientWidth,
 			height: this.height,
-			padding: [8, 6, 0, 0],
+			padding: [8, 16, 0, 0],
 			legend: { show: false },
 			cursor: { y: false, points: { size: 7 }, sync: { key: "ambit" }, drag: { x: false, y: false } },
 			scales: { x: { time: true }, y: { range: (_u, min, max) => [Math.min(0, min), max > 0 ? max * 1.15 : 1] } },

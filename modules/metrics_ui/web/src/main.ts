@@ -178,6 +178,9 @@ document.addEventListener("visibilitychange", () => {
 });
 void document.fonts.ready.then(() => overlay.touch());
 
+// For tests, and for whoever looks with the browser's tools.
+(window as unknown as { ambit: unknown }).ambit = { store, facts, topology };
+
 paint();
 void refreshGraph();
 void panel.refresh();

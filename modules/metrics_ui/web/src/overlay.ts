@@ -93,7 +93,7 @@ export class Overlay {
 		const born = (e.data("born") as number | undefined) ?? 0;
 		const age = Math.min(1, (performance.now() - born) / 450);
 		if (age < 1) this.dirty = true;
-		return age * (e.data("dim") ? 0.16 : 1);
+		return age * (e.data("dim") ? 0.22 : 1);
 	}
 
 	private box(n: cytoscape.NodeSingular): void {

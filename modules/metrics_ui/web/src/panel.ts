@@ -63,7 +63,6 @@ export class Panel {
 		this.series = null;
 		this.body.scrollTop = 0;
 		clear(this.chartsSlot);
-		const isEdge = selected?.startsWith("edge:") ?? false;
 		this.charts = [
 			new Chart(
 				"Requests",
@@ -73,6 +72,8 @@ export class Panel {
 					{ label: "5xx", colour: "bad", pick: (s) => s.errors, fill: true },
 				],
 				fmt.rate,
+				96,
+				hasRequests,
 			),
 			new Chart(
 				"Response time",
@@ -82,6 +83,8 @@ export class Panel {
 					{ label: "p99", colour: "waypoint", pick: (s) => s.p99 },
 				],
 				fmt.ms,
+				96,
+				hasRequests,
 			),
 			new Chart(
 				"Bytes",
@@ -102,7 +105,7 @@ export class Panel {
 				80,
 			),
 		];
-		if (!selected && !isEdge) this.charts.length = 2;
+		if (!selected) this.charts = [this.charts[0]!, this.charts[1]!, this.charts[3]!];
 		this.chartsSlot.append(...this.charts.map((c) => c.el));
 	}
 
@@ -156,7 +159,10 @@ export class Panel {
 
 	private overview(g: Graph, gone: boolean): void {
 		this.title(`${g.nodes.length} nodes · ${g.edges.length} edges`, "The mesh", false);
-		const sum = (f: (t: Traffic) => number) => g.edges.reduce((n, e) => n + f(e.traffic), 0);
+		// With waypoints shown their legs to the servers carry the same requests once more.
+		const kinds = new Map(g.nodes.map((n) => [n.id, n.kind]));
+		const counted = g.edges.filter((e) => kinds.get(e.source) !== "waypoint");
+		const sum = (f: (t: Traffic) => number) => counted.reduce((n, e) => n + f(e.traffic), 0);
 		const requests = sum((t) => t.requests);
 		const failed = sum((t) => (t.requests > 0 ? t.requests * (t.errorRate ?? 0) : 0));
 		const lastP95 = [...(this.series?.p95 ?? [])].reverse().find((v) => v !== null) ?? null;
@@ -263,7 +269,13 @@ export class Panel {
 						"button",
 						{ type: "button", class: "row " + state, onclick: () => this.store.set({ selected: "edge:" + e.id }) },
 						h("i", { class: "dot" }),
-						h("span", { class: "ends" }, side === "target" ? "" : name(e.source), side ? "" : icon(icons.arrow, 12), side === "source" ? "" : name(e.target)),
+						h(
+							"span",
+							{ class: "ends" },
+							side === "target" ? "" : h("span", {}, name(e.source)),
+							side ? "" : icon(icons.arrow, 12),
+							side === "source" ? "" : h("span", {}, name(e.target)),
+						),
 						wrong ? h("em", {}, wrong) : h("small", {}, t.p95 !== null ? "p95 " + fmt.ms(t.p95) : ""),
 						h("b", {}, figure),
 					),
@@ -295,6 +307,7 @@ function badness(e: GraphEdge): number {
 	return t.denied * 3 + (t.errorRate ?? 0) * load(t) * 2 + (t.clientErrorRate ?? 0) * load(t);
 }
 
+const hasRequests = (s: Series) => s.requests.some((v) => v > 0);
 const byLoad = (a: GraphEdge, b: GraphEdge) => load(b.traffic) - load(a.traffic);
 
 function kindName(n: GraphNode): string {

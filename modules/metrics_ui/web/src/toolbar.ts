@@ -111,8 +111,8 @@ export class Toolbar {
 			this.status,
 			this.pauseButton,
 			this.themeButton,
-			h("button", { type: "button", class: "tool", title: "Keys (?)", "aria-label": "Keys", onclick: help }, icon(icons.help)),
-			h("button", { type: "button", class: "tool", title: "Side panel (I)", "aria-label": "Side panel", onclick: togglePanel }, icon(icons.panel)),
+			h("button", { type: "button", class: "tool only-wide", title: "Keys (?)", "aria-label": "Keys", onclick: help }, icon(icons.help)),
+			h("button", { type: "button", class: "tool only-wide", title: "Side panel (I)", "aria-label": "Side panel", onclick: togglePanel }, icon(icons.panel)),
 		);
 		store.on(() => this.paint());
 		this.paint();

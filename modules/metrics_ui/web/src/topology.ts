@@ -78,6 +78,7 @@ export class Topology {
 	direction: Direction = "LR";
 	private ways = new Map<string, Way>();
 	private fitted = false;
+	private steered = false; // the reader moved or zoomed the picture; until it is fitted again it stays where it is
 
 	constructor(
 		readonly container: HTMLElement,
@@ -119,6 +120,7 @@ export class Topology {
 			this.hover.id = null;
 			this.container.style.cursor = "";
 		});
+		cy.on("dragpan scrollzoom pinchzoom", () => (this.steered = true));
 		cy.on("dragfree", "node", () => {
 			for (const n of cy.nodes("[!box]")) this.moved.set(n.id(), { ...n.position() });
 			localStorage.setItem(PLACES_KEY, JSON.stringify([...this.moved]));
@@ -304,46 +306,67 @@ export class Topology {
 			if (quiet || isNew) n.position(to);
 			else n.animate({ position: to }, { duration: 600, easing: "ease-in-out-cubic" });
 		});
-		if (first) this.fit(false);
-		else if (!quiet) setTimeout(() => this.fitIfLost(), 700);
 		this.fitted = true;
+		if (first) this.fit(false);
+		else if (!this.steered) this.fitTo(this.extent(places), !quiet);
 	}
 
-	// Something ended up outside the window: show all of it, as long as the reader did not zoom in by hand.
-	private fitIfLost(): void {
-		const seen = this.cy.extent();
-		const all = this.cy.elements().boundingBox();
-		if (all.x1 < seen.x1 || all.x2 > seen.x2 || all.y1 < seen.y1 || all.y2 > seen.y2) this.fit(true);
+	// Where all cards will stand when the animation is over, with the boxes around them.
+	private extent(places: Places): { x1: number; y1: number; x2: number; y2: number } {
+		const e = { x1: Infinity, y1: Infinity, x2: -Infinity, y2: -Infinity };
+		this.cy.nodes("[!box]").forEach((n) => {
+			const p = this.moved.get(n.id()) ?? places.get(n.id());
+			if (!p) return;
+			e.x1 = Math.min(e.x1, p.x - CARD.width / 2 - 52);
+			e.x2 = Math.max(e.x2, p.x + CARD.width / 2 + 52);
+			e.y1 = Math.min(e.y1, p.y - CARD.height / 2 - 32);
+			e.y2 = Math.max(e.y2, p.y + CARD.height / 2 + 32);
+		});
+		for (const points of this.bends.values()) {
+			for (const p of points) {
+				e.x1 = Math.min(e.x1, p.x - 60);
+				e.x2 = Math.max(e.x2, p.x + 60);
+			}
+		}
+		return e;
 	}
 
 	fit(animated = true): void {
-		const all = this.cy.nodes();
-		if (all.empty()) return;
-		const padding = Math.min(32, this.container.clientWidth * 0.03);
+		const now: Places = new Map();
+		this.cy.nodes("[!box]").forEach((n) => {
+			now.set(n.id(), { ...n.position() });
+		});
+		this.steered = false;
+		if (now.size > 0) this.fitTo(this.extent(now), animated);
+	}
+
+	private fitTo(box: { x1: number; y1: number; x2: number; y2: number }, animated: boolean): void {
+		const padding = Math.min(14, this.container.clientWidth * 0.02);
 		const legend = this.container.clientHeight > 480 ? 34 : 0;
 		const w = this.container.clientWidth;
 		const h = this.container.clientHeight - legend;
-		const box = this.cy.elements().boundingBox({ includeLabels: false, includeOverlays: false });
-		const zoom = Math.min((w - 2 * padding) / box.w, (h - 2 * padding) / box.h, 1.1);
+		const zoom = Math.min((w - 2 * padding) / (box.x2 - box.x1), (h - 2 * padding) / (box.y2 - box.y1), 1.1);
 		const pan = { x: (w - zoom * (box.x1 + box.x2)) / 2, y: (h - zoom * (box.y1 + box.y2)) / 2 };
-		if (animated) this.cy.animate({ zoom, pan }, { duration: 350, easing: "ease-out-cubic" });
+		if (animated) this.cy.animate({ zoom, pan }, { duration: 600, easing: "ease-in-out-cubic" });
 		else this.cy.viewport({ zoom, pan });
 	}
 
 	relayout(): void {
 		this.moved.clear();
 		localStorage.removeItem(PLACES_KEY);
+		this.steered = false;
 		this.arrange(false);
-		setTimeout(() => this.fit(true), 620);
 	}
 
 	zoomBy(factor: number): void {
+		this.steered = true;
 		const c = { x: this.container.clientWidth / 2, y: this.container.clientHeight / 2 };
 		this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: c });
 	}
 
 	resized(): void {
 		this.cy.resize();
+		if (this.fitted && !this.steered) this.fit(false);
 	}
 
 	// Everything that has nothing to do with the selection or the search steps back.
