@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#define NEVER_OUT "22, 15008, 15012"
+#define NEVER_OUT "22, 15008, 15012, 15020, 15021"
 #define NEVER_IN "22, 6443, 15012, 20001"
 
 static void
@@ -39,7 +39,8 @@ cidr_rule(struct ap_buf *out, const struct ap_cidr *c, const char *verdict)
 {
 	char text[AP_ADDR_TEXT];
 
-	ap_buf_printf(out, "\t\t%s daddr %s %s\n", c->ip.len == 4 ? "ip" : "ip6",
+	/* nft wants to be told in the same rule that there is a transport port to redirect to. */
+	ap_buf_printf(out, "\t\tmeta l4proto tcp %s daddr %s %s\n", c->ip.len == 4 ? "ip" : "ip6",
 	    ap_cidr_format(c, text, sizeof(text)), verdict);
 }
 
@@ -81,10 +82,10 @@ out_chain(const struct zt_rules *r, struct ap_buf *out)
 	for (i = 0; i < a->capture.include_cidr_count; i++)
 		cidr_rule(out, &a->capture.include_cidrs[i], to);
 	if (a->capture.mode == AP_CAPTURE_MESH) {
-		ap_buf_printf(out, "\t\tip daddr @mesh4 %s\n\t\tip6 daddr @mesh6 %s\n", to, to);
-		ap_buf_printf(out, "\t\tip daddr @cidr4 %s\n\t\tip6 daddr @cidr6 %s\n", to, to);
+		ap_buf_printf(out, "\t\tmeta l4proto tcp ip daddr @mesh4 %s\n\t\tmeta l4proto tcp ip6 daddr @mesh6 %s\n", to, to);
+		ap_buf_printf(out, "\t\tmeta l4proto tcp ip daddr @cidr4 %s\n\t\tmeta l4proto tcp ip6 daddr @cidr6 %s\n", to, to);
 	} else if (a->capture.include_cidr_count == 0) {
-		ap_buf_printf(out, "\t\t%s\n", to);
+		ap_buf_printf(out, "\t\tmeta l4proto tcp %s\n", to);
 	}
 	ap_buf_add_text(out, "\t}\n");
 }
