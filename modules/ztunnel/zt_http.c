@@ -128,6 +128,7 @@ on_request(struct ap_exchange *x, void *arg)
 {
 	struct connection *c = arg;
 	struct zt *zt = c->server->http->zt;
+	struct ap_stream *s;
 	struct ap_slice query = x->request.path, path = ap_slice_cut(&query, '?');
 
 	switch (c->server->which) {
@@ -148,6 +149,8 @@ on_request(struct ap_exchange *x, void *arg)
 		answer_admin(zt, x, path, query);
 		break;
 	}
+	s = &x->stream;
+	ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
 }
 
 static void

@@ -66,11 +66,14 @@ zt_inbound_judge(const struct zt_conn *c)
 static void
 refuse_exchange(struct zt_conn *c, int status)
 {
-	struct ap_exchange *x = c->x;
+	struct ap_stream *s;
 
+	if (c->x == NULL)
+		return;
+	ap_hbone_refuse(c->x, status);
+	s = &c->x->stream;
 	c->x = NULL;
-	if (x != NULL)
-		ap_hbone_refuse(x, status);
+	ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
 }
 
 void
@@ -343,10 +346,12 @@ zt_inbound_request(struct zt_peer *p, struct ap_exchange *x)
 {
 	struct zt_worker *zw = p->zw;
 	struct ap_addr remote = zt_point_addr(&p->remote);
+	struct ap_stream *s = &x->stream;
 	struct zt_conn *c;
 
 	if (zw->conn_count >= zw->zt->cfg.max_connections) {
 		ap_hbone_refuse(x, 503);
+		ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
 		return;
 	}
 	c = zt_conn_new(zw, ZT_INBOUND, &remote);

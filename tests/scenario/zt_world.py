@@ -366,7 +366,7 @@ class Tunnel:
     def __init__(self, host, address, context, sni=None):
         raw = host.connect(address)
         self.tls = context.wrap_socket(raw, server_hostname=sni)
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False))
         self.h2.initiate_connection()
         self.flush()
         self.events = []
