@@ -42,6 +42,7 @@ struct identity_task {
 };
 
 static void begin(struct identity_entry *e);
+static struct ap_tls *control_plane_tls(void *arg);
 
 static void
 free_task(struct identity_task *t)
@@ -364,7 +365,7 @@ ap_identity_store_new(const struct ap_identity_settings *settings, struct ap_err
 		.address = settings->address,
 		.server_name = settings->server_name,
 		.mark = settings->mark,
-		.tls = ap_identity_xds_tls,
+		.tls = control_plane_tls,
 		.token = ap_identity_xds_token,
 		.arg = s };
 	char host[512], id[600];
@@ -445,6 +446,12 @@ ap_identity_find(const struct ap_identity_store *s, struct ap_slice spiffe)
 }
 
 bool
+ap_identity_is_host(const struct ap_identity_store *s, const struct ap_identity *id)
+{
+	return s->host != NULL && id != NULL && ap_slice_eq_text(id->spiffe, s->host->spiffe);
+}
+
+bool
 ap_identity_is_complete(const struct ap_identity_store *s)
 {
 	struct ap_map_entry *m;
@@ -457,8 +464,9 @@ ap_identity_is_complete(const struct ap_identity_store *s)
 	return true;
 }
 
-struct ap_tls *
-ap_identity_xds_tls(void *arg)
+/* With the host's certificate once there is one; without, the token speaks for us. */
+static struct ap_tls *
+control_plane_tls(void *arg)
 {
 	static const char *const alpn_h2[] = { "h2", NULL };
 	struct ap_identity_store *s = arg;
@@ -488,6 +496,18 @@ ap_identity_xds_tls(void *arg)
 	}
 	ap_buf_done(&roots);
 	return s->tls == NULL ? NULL : ap_tls_ref(s->tls);
+}
+
+struct ap_tls *
+ap_identity_xds_tls(void *arg)
+{
+	struct ap_identity_store *s = arg;
+
+	AP_IS(s, STORE_MAGIC);
+	/* Discovery is for hosts that have joined: what they run is registered by their certificate. */
+	if (s->host == NULL || ap_identity_find(s, ap_slice_of(s->host->spiffe)) == NULL)
+		return NULL;
+	return control_plane_tls(s);
 }
 
 void

@@ -61,8 +61,10 @@ void ap_identity_drop(struct ap_identity_store *s, struct ap_slice spiffe);
 const struct ap_identity *ap_identity_find(const struct ap_identity_store *s, struct ap_slice spiffe);
 /* Every wanted identity has a valid certificate. */
 bool ap_identity_is_complete(const struct ap_identity_store *s);
-/* For ap_xds_client_settings: a context for 15012 with the host's certificate once there is one (a reference for the caller),
- * or NULL when not even a root is known; and the token while there is none. arg: the store. */
+/* Whether this is the host's own identity; when it came, discovery can begin (ap_xds_client_reconnect). */
+bool ap_identity_is_host(const struct ap_identity_store *s, const struct ap_identity *id);
+/* For ap_xds_client_settings: a context for 15012 with the host's certificate (a reference for the caller), or NULL while there is
+ * none; and the token for who must do without. arg: the store. */
 struct ap_tls *ap_identity_xds_tls(void *arg);
 void ap_identity_xds_token(void *arg, struct ap_buf *out);
 /* For dumps: fn with NULL id for one that is still waited for; error: last failure, or empty. */

@@ -76,6 +76,16 @@ on_xds_state(void *arg, bool connected, bool synced)
 	begin_capture(zt);
 }
 
+static void
+on_identity(void *arg, const struct ap_identity *id)
+{
+	struct zt *zt = arg;
+
+	/* The host has joined: no need to wait for the next try. */
+	if (zt->xds != NULL && !zt->is_synced && ap_identity_is_host(zt->identities, id))
+		ap_xds_client_reconnect(zt->xds);
+}
+
 static int
 start_identities(struct zt *zt, struct ap_error *err)
 {
@@ -90,7 +100,9 @@ start_identities(struct zt *zt, struct ap_error *err)
 		.trust_domain = a->trust_domain,
 		.host = a->name,
 		.mark = zt->cfg.mark,
-		.lifetime_s = zt->cfg.certificate_lifetime_s };
+		.lifetime_s = zt->cfg.certificate_lifetime_s,
+		.changed = on_identity,
+		.arg = zt };
 	int n = snprintf(folder, sizeof(folder), "%.*s/ztunnel", AP_FMT(a->state_dir));
 
 	if (n < 0 || (size_t)n >= sizeof(folder))
