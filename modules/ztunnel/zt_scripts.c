@@ -21,20 +21,26 @@ AP_LOG_MODULE(zt_scripts);
 
 #define CALL_ARENA ((size_t)256 * 1024)
 
+/* A script and whom it is for. Immutable and counted. */
 struct item {
+	struct ap_refs refs;
 	struct ap_lua_script *script;
 	struct ap_slice namespace_; /* in the script's name */
+	struct ap_arena *arena;
+	struct ap_mesh_label *selector; /* labels that the destination must have */
+	struct ap_slice *services;      /* "namespace/hostname"; none: any */
+	size_t selector_count, service_count;
 };
 
 /* What a worker asks, in order of name; counted. */
 struct list {
 	struct ap_refs refs;
 	size_t count;
-	struct item items[];
+	struct item *items[];
 };
 
 struct zt_scripts {
-	struct ap_map all; /* "namespace/name" -> ap_lua_script */
+	struct ap_map all; /* "namespace/name" -> item */
 	struct list *list;
 	struct ap_list views;
 };
@@ -54,6 +60,18 @@ struct parcel {
 };
 
 static void
+item_unref(void *value)
+{
+	struct item *item = value;
+
+	if (item == NULL || !ap_refs_drop(&item->refs))
+		return;
+	ap_lua_script_unref(&item->script);
+	ap_arena_free(&item->arena);
+	ap_free(&item);
+}
+
+static void
 list_unref(struct list **l)
 {
 	struct list *old = *l;
@@ -63,7 +81,7 @@ list_unref(struct list **l)
 	if (old == NULL || !ap_refs_drop(&old->refs))
 		return;
 	for (i = 0; i < old->count; i++)
-		ap_lua_script_unref(&old->items[i].script);
+		item_unref(old->items[i]);
 	ap_free(&old);
 }
 
@@ -76,12 +94,10 @@ list_of(const struct ap_map *all)
 
 	ap_refs_init(&l->refs);
 	while ((e = ap_map_next(all, &i)) != NULL) {
-		struct item *item = &l->items[l->count++];
-		struct ap_slice name;
+		struct item *item = e->value;
 
-		item->script = ap_lua_script_ref(e->value);
-		name = ap_lua_script_name(item->script);
-		item->namespace_ = ap_slice_cut(&name, '/');
+		ap_refs_add(&item->refs);
+		l->items[l->count++] = item;
 	}
 	return l;
 }
@@ -96,14 +112,6 @@ zt_scripts_new(void)
 	return s;
 }
 
-static void
-unref_script(void *value)
-{
-	struct ap_lua_script *s = value;
-
-	ap_lua_script_unref(&s);
-}
-
 void
 zt_scripts_free(struct zt_scripts **s)
 {
@@ -112,7 +120,7 @@ zt_scripts_free(struct zt_scripts **s)
 	*s = NULL;
 	if (old == NULL)
 		return;
-	ap_map_done(&old->all, unref_script);
+	ap_map_done(&old->all, item_unref);
 	list_unref(&old->list);
 	ap_free(&old);
 }
@@ -145,12 +153,34 @@ publish(struct zt_scripts *s)
 	}
 }
 
+static struct item *
+item_of(const Ambit__Waypoint__LuaPolicy *m, struct ap_lua_script *script)
+{
+	struct item *item = ap_new(struct item);
+	struct ap_slice name = ap_lua_script_name(script);
+	size_t i;
+
+	ap_refs_init(&item->refs);
+	item->script = script;
+	item->namespace_ = ap_slice_cut(&name, '/');
+	item->arena = ap_arena_new((size_t)1024 * 1024);
+	item->selector = ap_arena_zalloc(item->arena, (m->n_selector + 1) * sizeof(*item->selector));
+	item->services = ap_arena_zalloc(item->arena, (m->n_services + 1) * sizeof(*item->services));
+	for (i = 0; item->selector != NULL && i < m->n_selector; i++)
+		item->selector[item->selector_count++] = (struct ap_mesh_label){
+			.name = ap_arena_copy(item->arena, ap_slice_of(m->selector[i]->key)),
+			.value = ap_arena_copy(item->arena, ap_slice_of(m->selector[i]->value)) };
+	for (i = 0; item->services != NULL && i < m->n_services; i++)
+		item->services[item->service_count++] = ap_arena_copy(item->arena, ap_slice_of(m->services[i]));
+	return item;
+}
+
 /* A script with on_connect replaces the one of its name; one without leaves. */
 static int
 take(struct zt_scripts *s, struct ap_slice name, struct ap_slice body, struct ap_error *err)
 {
 	Ambit__Waypoint__LuaPolicy *m = ambit__waypoint__lua_policy__unpack(NULL, body.len, (const uint8_t *)body.ptr);
-	struct ap_lua_script *script = NULL, *old;
+	struct ap_lua_script *script = NULL;
 	struct ap_lua_settings set;
 	int r = 0;
 
@@ -167,10 +197,8 @@ take(struct zt_scripts *s, struct ap_slice name, struct ap_slice body, struct ap
 		script = ap_lua_script_new(&set, err);
 		r = script == NULL ? err->code : 0;
 	}
-	if (r == 0) {
-		old = script == NULL ? ap_map_remove(&s->all, name) : ap_map_put(&s->all, name, script);
-		ap_lua_script_unref(&old);
-	}
+	if (r == 0)
+		item_unref(script == NULL ? ap_map_remove(&s->all, name) : ap_map_put(&s->all, name, item_of(m, script)));
 	ambit__waypoint__lua_policy__free_unpacked(m, NULL);
 	return r;
 }
@@ -179,12 +207,11 @@ static void
 apply(void *arg, const struct ap_xds_update *update, struct ap_buf *reject)
 {
 	struct zt_scripts *s = arg;
-	struct ap_lua_script *old;
 	struct ap_error err = { 0 };
 	size_t i;
 
 	if (update->first) {
-		ap_map_done(&s->all, unref_script);
+		ap_map_done(&s->all, item_unref);
 		s->all = (struct ap_map){ 0 };
 	}
 	for (i = 0; i < update->count; i++) {
@@ -193,10 +220,8 @@ apply(void *arg, const struct ap_xds_update *update, struct ap_buf *reject)
 		LOG_WARN_LIMIT(NULL, 5, "script %.*s: %s", AP_FMT(update->resources[i].name), err.text);
 		ap_buf_printf(reject, "%.*s: %s; ", AP_FMT(update->resources[i].name), err.text);
 	}
-	for (i = 0; i < update->removed_count; i++) {
-		old = ap_map_remove(&s->all, update->removed[i]);
-		ap_lua_script_unref(&old);
-	}
+	for (i = 0; i < update->removed_count; i++)
+		item_unref(ap_map_remove(&s->all, update->removed[i]));
 	publish(s);
 }
 
@@ -250,8 +275,39 @@ peer_of(const struct ap_mesh_workload *w, const struct zt_point *at, struct ap_s
 }
 
 static bool
+has_label(const struct ap_mesh_workload *w, const struct ap_mesh_label *want)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->label_count; i++)
+		if (ap_slice_eq(w->labels[i].name, want->name))
+			return ap_slice_eq(w->labels[i].value, want->value);
+	return false;
+}
+
+static bool
+is_selected(const struct item *item, const struct zt_conn *c)
+{
+	bool named = item->service_count == 0;
+	size_t i;
+
+	for (i = 0; i < item->selector_count; i++)
+		if (!has_label(c->destination, &item->selector[i]))
+			return false;
+	for (i = 0; i < item->service_count && !named; i++) {
+		struct ap_slice host = item->services[i], ns = ap_slice_cut(&host, '/');
+
+		named = c->service != NULL && ap_slice_eq(host, c->service->hostname) &&
+		    ap_slice_eq(ns, c->service->namespace_);
+	}
+	return named;
+}
+
+static bool
 concerns(const struct item *item, const struct zt_conn *c)
 {
+	if (!is_selected(item, c))
+		return false;
 	return ap_slice_eq(item->namespace_, c->destination->namespace_) ||
 	    ap_slice_eq_text(item->namespace_, "istio-system") || ap_slice_eq_text(item->namespace_, "ambit-system");
 }
@@ -279,8 +335,8 @@ zt_scripts_judge(struct zt_conn *c)
 		.port = c->actual.port,
 	};
 	for (i = 0; i < v->list->count && r.verdict == AP_LUA_ALLOW; i++) {
-		if (concerns(&v->list->items[i], c))
-			ap_lua_on_connect(v->host, v->list->items[i].script, &conn, arena, &r);
+		if (concerns(v->list->items[i], c))
+			ap_lua_on_connect(v->host, v->list->items[i]->script, &conn, arena, &r);
 	}
 	if (r.verdict != AP_LUA_ALLOW)
 		(void)snprintf(v->reason, sizeof(v->reason), "%.*s", AP_FMT(r.reason));

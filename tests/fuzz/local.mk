@@ -10,6 +10,7 @@
 #                           lets libFuzzer search; new inputs go to fuzz-corpus/ in the build folder
 #   tests/fuzz/fuzz_x FILE  runs one input in either build
 FUZZERS =
+FUZZERS += tests/fuzz/fuzz_delta
 FUZZERS += tests/fuzz/fuzz_dns
 FUZZERS += tests/fuzz/fuzz_grpc
 FUZZERS += tests/fuzz/fuzz_http

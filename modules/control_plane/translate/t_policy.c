@@ -110,14 +110,53 @@ source_of(struct tr *t, const struct ap_resource *p, const struct ap_doc *d)
 	return s;
 }
 
+/* What a port of the workload is called at the waypoint, where the service's ports are seen. A policy that names its target speaks of
+ * the service's ports already. */
+static bool
+adds_port(struct tr *t, const struct ap_resource *p, uint64_t port, char ***items, size_t *count)
+{
+	bool shadowed = false;
+	for (size_t i = 0; i < t->needs->count; i++) {
+		const struct ap_need *n = t->needs->items[i];
+		for (size_t k = 0; k < n->service_count; k++) {
+			const struct ap_reg_service *s = n->services[k];
+			if (!concerns(t, p, n, s))
+				continue;
+			for (size_t q = 0; q < s->port_count; q++) {
+				bool leads = s->ports[q].target == port;
+				for (size_t e = 0; e < s->endpoint_count && !leads; e++)
+					leads = ap_reg_target(s->endpoints[e], s, q) == port;
+				if (leads && s->ports[q].number != port)
+					tr_push(t, items, count, tr_printf(t, "%u", s->ports[q].number));
+				shadowed = shadowed || (!leads && s->ports[q].number == port);
+			}
+		}
+	}
+	return shadowed;
+}
+
+static void
+ports(struct tr *t, const struct ap_resource *p, const struct ap_doc *list, char ***items, size_t *count)
+{
+	AP_DOC_FOR(d, list) {
+		uint64_t port = 0;
+		if (d->type != AP_DOC_STRING)
+			continue;
+		bool shadowed = ap_policy_target_refs(p) == NULL && ap_text_to_u64(d->string, 65535, &port) == 0 &&
+		                adds_port(t, p, port, items, count);
+		if (!shadowed)
+			tr_push(t, items, count, tr_text(t, d->string));
+	}
+}
+
 static Ambit__Waypoint__Operation *
-operation_of(struct tr *t, const struct ap_doc *d)
+operation_of(struct tr *t, const struct ap_resource *p, const struct ap_doc *d)
 {
 	Ambit__Waypoint__Operation *o = TR_NEW(t, Ambit__Waypoint__Operation, ambit__waypoint__operation__init);
 	tr_push_strings(t, &o->hosts, &o->n_hosts, ap_doc_get(d, "hosts"));
 	tr_push_strings(t, &o->not_hosts, &o->n_not_hosts, ap_doc_get(d, "notHosts"));
-	tr_push_strings(t, &o->ports, &o->n_ports, ap_doc_get(d, "ports"));
-	tr_push_strings(t, &o->not_ports, &o->n_not_ports, ap_doc_get(d, "notPorts"));
+	ports(t, p, ap_doc_get(d, "ports"), &o->ports, &o->n_ports);
+	ports(t, p, ap_doc_get(d, "notPorts"), &o->not_ports, &o->n_not_ports);
 	tr_push_strings(t, &o->methods, &o->n_methods, ap_doc_get(d, "methods"));
 	tr_push_strings(t, &o->not_methods, &o->n_not_methods, ap_doc_get(d, "notMethods"));
 	tr_push_strings(t, &o->paths, &o->n_paths, ap_doc_get(d, "paths"));
@@ -132,13 +171,18 @@ rule_of(struct tr *t, const struct ap_resource *p, const struct ap_doc *d)
 	AP_DOC_FOR(from, ap_doc_get(d, "from"))
 		tr_push(t, &r->from, &r->n_from, source_of(t, p, ap_doc_get(from, "source")));
 	AP_DOC_FOR(to, ap_doc_get(d, "to"))
-		tr_push(t, &r->to, &r->n_to, operation_of(t, ap_doc_get(to, "operation")));
+		tr_push(t, &r->to, &r->n_to, operation_of(t, p, ap_doc_get(to, "operation")));
 	AP_DOC_FOR(when, ap_doc_get(d, "when")) {
 		Ambit__Waypoint__Condition *c =
 		    TR_NEW(t, Ambit__Waypoint__Condition, ambit__waypoint__condition__init);
 		c->key = tr_text(t, ap_doc_string(when, "key", ""));
-		tr_push_strings(t, &c->values, &c->n_values, ap_doc_get(when, "values"));
-		tr_push_strings(t, &c->not_values, &c->n_not_values, ap_doc_get(when, "notValues"));
+		if (strcmp(c->key, "destination.port") == 0) {
+			ports(t, p, ap_doc_get(when, "values"), &c->values, &c->n_values);
+			ports(t, p, ap_doc_get(when, "notValues"), &c->not_values, &c->n_not_values);
+		} else {
+			tr_push_strings(t, &c->values, &c->n_values, ap_doc_get(when, "values"));
+			tr_push_strings(t, &c->not_values, &c->n_not_values, ap_doc_get(when, "notValues"));
+		}
 		tr_push(t, &r->when, &r->n_when, c);
 	}
 	return r;
@@ -219,6 +263,28 @@ memory_kib(const struct ap_doc *limits)
 	return (uint32_t)AP_MIN(n / 1024, (uint64_t)1024 * 1024);
 }
 
+/* Whom a script on connections is for. */
+static void
+lua_targets(struct tr *t, const struct ap_resource *p, Ambit__Waypoint__LuaPolicy *m)
+{
+	AP_DOC_FOR(d, ap_policy_selector(p)) {
+		if (d->type != AP_DOC_STRING)
+			continue;
+		Ambit__Waypoint__LuaPolicy__SelectorEntry *e = TR_NEW(
+		    t, Ambit__Waypoint__LuaPolicy__SelectorEntry, ambit__waypoint__lua_policy__selector_entry__init);
+		e->key = tr_text(t, d->key);
+		e->value = tr_text(t, d->string);
+		tr_push(t, &m->selector, &m->n_selector, e);
+	}
+	AP_DOC_FOR(ref, ap_policy_target_refs(p))
+		for (size_t i = 0; i < t->r->service_count; i++)
+			if (ap_target_ref_is(ref, t->r->services[i], p->namespace_))
+				tr_push(t, &m->services, &m->n_services, tr_text(t, t->r->services[i]->key));
+	/* Targets that are not there are not the same as none. */
+	if (ap_policy_target_refs(p) != NULL && m->n_services == 0)
+		tr_push(t, &m->services, &m->n_services, tr_text(t, AP_S("-")));
+}
+
 /* Policies for connections go to every ztunnel; they decide themselves whom they concern. */
 static void
 translate_lua(struct tr *t, const struct ap_resource *p)
@@ -241,6 +307,8 @@ translate_lua(struct tr *t, const struct ap_resource *p)
 	m->on_request = (hooks & AP_HOOK_REQUEST) != 0;
 	m->on_response = (hooks & AP_HOOK_RESPONSE) != 0;
 	m->version = tr_printf(t, "%lld", (long long)p->generation);
+	if (m->on_connect)
+		lua_targets(t, p, m);
 	struct ap_xds_put put = { .name = p->path, .scope = scope };
 	tr_put(t, CP_SET_LUA, &put, m);
 }
