@@ -176,17 +176,47 @@ remove_cgroups(const char *path)
 	rmdir(path);
 }
 
+/*
+ * The bridge and our ends of the cables.  A namespace that goes takes its end of a cable along, but some time later, so they
+ * are cut here, by name.
+ */
+static int
+remove_links(const struct lab *lab, struct ap_error *err)
+{
+	DIR *dir = opendir("/sys/class/net");
+	struct dirent *entry;
+	char prefix[16];
+	int rc = 0;
+
+	snprintf(prefix, sizeof(prefix), "%s-", lab->name);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct ap_error one = { 0 };
+		char path[300];
+
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || LAB_RUN(NULL, &one, "ip", "link", "delete", entry->d_name) == 0)
+			continue;
+		snprintf(path, sizeof(path), "/sys/class/net/%s", entry->d_name);
+		if (access(path, F_OK) == 0) {
+			*err = one;
+			rc = one.code;
+		}
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return rc;
+}
+
 int
 lab_net_down(const struct lab *lab, struct ap_error *err)
 {
 	char namespaces[64][64];
 	size_t count = find_namespaces(lab, namespaces, AP_COUNTOF(namespaces));
-	char bridge[16], path[64];
-	int rc = 0;
+	int rc;
 
 	end_processes(namespaces, count);
 	if (lab->cgroup[0] != '\0')
 		remove_cgroups(lab->cgroup);
+	rc = remove_links(lab, err);
 	for (size_t i = 0; i < count; i++) {
 		struct ap_error one = { 0 };
 
@@ -195,9 +225,5 @@ lab_net_down(const struct lab *lab, struct ap_error *err)
 			rc = one.code;
 		}
 	}
-	bridge_name(lab, bridge, sizeof(bridge));
-	snprintf(path, sizeof(path), "/sys/class/net/%s", bridge);
-	if (access(path, F_OK) == 0 && rc == 0)
-		rc = LAB_RUN(NULL, err, "ip", "link", "delete", bridge);
 	return rc;
 }
