@@ -225,7 +225,8 @@ fields_make(struct dial *d, struct ap_field out[4], char *baggage, char *forward
 	size_t n = 0;
 
 	if (ap_addr_ip(&ww->wp->set.address, &own) == 0)
-		self = ap_mesh_find_source(ww->mesh_table, AP_SLICE_NONE, &own, ap_slice_of(ww->wp->identity));
+		self = ap_mesh_find_source(
+		    ww->mesh_table, ap_slice_of(ww->wp->network), &own, ap_slice_of(ww->wp->identity));
 	if (self != NULL) {
 		size_t len = ap_mesh_baggage_format(self, baggage);
 

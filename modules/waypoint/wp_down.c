@@ -73,7 +73,7 @@ down_new(struct wp_worker *ww, const struct ap_addr *peer, const struct ap_addr 
 	d->identity = ap_arena_copy(d->arena, identity);
 	d->is_mutual = identity.len > 0;
 	if (ap_addr_ip(peer, &ip) == 0) {
-		w = ap_mesh_find_source(ww->mesh_table, AP_SLICE_NONE, &ip, identity);
+		w = ap_mesh_find_source(ww->mesh_table, ap_slice_of(ww->wp->network), &ip, identity);
 		d->source = w == NULL ? NULL : ap_mesh_workload_ref(w);
 	}
 	ap_list_append(&ww->downs, &d->link);
@@ -115,7 +115,8 @@ static struct wp_host *
 host_find(struct wp_down *d, const struct ap_addr *addr, struct ap_slice name, uint16_t port)
 {
 	const struct ap_mesh_table *t = d->ww->mesh_table;
-	struct ap_mesh_origin from = { 0 };
+	struct ap_slice network = ap_slice_of(d->ww->wp->network);
+	struct ap_mesh_origin from = { .network = network };
 	struct ap_mesh_service *s;
 	struct ap_mesh_workload *w;
 	struct wp_host *h;
@@ -125,11 +126,11 @@ host_find(struct wp_down *d, const struct ap_addr *addr, struct ap_slice name, u
 		return wp_table_named(&d->ww->table, name);
 	if (ap_addr_ip(addr, &d->destination_ip) != 0)
 		return NULL;
-	s = ap_mesh_find_vip(t, &from, AP_SLICE_NONE, &d->destination_ip);
+	s = ap_mesh_find_vip(t, &from, network, &d->destination_ip);
 	h = s == NULL ? NULL : wp_table_host(&d->ww->table, s->key);
 	if (h != NULL)
 		return h;
-	w = ap_mesh_find_destination(t, AP_SLICE_NONE, &d->destination_ip, port);
+	w = ap_mesh_find_destination(t, network, &d->destination_ip, port);
 	return w == NULL ? NULL : host_of_workload(d, w, port);
 }
 

@@ -38,6 +38,7 @@ struct wp {
 	struct wp_settings set;
 	char identity[320]; /* of the waypoint; empty without a gateway */
 	char trust_domain[128];
+	char network[128]; /* of this host */
 	struct ap_mesh_feed *mesh;
 	struct wp_feed *feed;
 	struct ap_identity_store *store; /* NULL with local config */

@@ -60,6 +60,7 @@ wp_init(struct ap_host *host, void **self, struct ap_error *err)
 		wp_fini(wp);
 		return rc;
 	}
+	snprintf(wp->network, sizeof(wp->network), "%.*s", AP_FMT(a->host.network));
 	snprintf(wp->trust_domain, sizeof(wp->trust_domain), "%.*s", AP_FMT(a->trust_domain));
 	if (wp->set.hbone)
 		ap_identity_format(a->trust_domain, ap_slice_of(wp->set.namespace_), ap_slice_of(wp->set.account),
@@ -340,9 +341,12 @@ wp_start(void *self, struct ap_error *err)
 	if (wp->set.local_config != NULL) {
 		rc = wp_local_load(wp->set.local_config, subscriptions, SUBSCRIPTIONS, err);
 		atomic_store(&wp->synced, true);
-		atomic_store(&wp->certified, true);
-		return rc;
+		if (!wp->set.hbone)
+			atomic_store(&wp->certified, true);
+		return rc == 0 && wp->set.hbone ? store_start(wp, err) : rc;
 	}
+	if (appliance_of(wp)->control_plane.address.len == 0)
+		return ap_error_set(err, -EINVAL, "spec.controlPlane.address is missing");
 	metadata_make(wp);
 	rc = store_start(wp, err);
 	if (rc == 0)

@@ -28,7 +28,6 @@ on_request(struct ap_exchange *x, void *arg)
 	struct ap_stream *s = &x->stream;
 
 	c->status->answer(x, c->status->arg);
-	ap_stream_shutdown(s);
 	ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
 }
 

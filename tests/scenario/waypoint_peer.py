@@ -51,7 +51,7 @@ def free_port():
 class Echo:
     """An HTTP/1.1 server that answers with what it was asked, as JSON, and does on request what the path or headers say."""
 
-    def __init__(self, name):
+    def __init__(self, name, address="127.0.0.1"):
         self.name = name
         self.seen = []
         self.failures = 0  # answer that many requests with 503
@@ -122,7 +122,7 @@ class Echo:
             def handle_error(self, request, client_address):
                 pass  # clients that go are no news
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server((address, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -150,7 +150,7 @@ class Mesh:
         self.add("istio.workload.Address", f"{namespace}/{s.hostname}", a)
         return s.hostname
 
-    def endpoint(self, namespace, service, name, port, service_port=80, labels=None, healthy=True):
+    def endpoint(self, namespace, service, name, port, service_port=80, labels=None, healthy=True, ip="127.0.0.1", hbone=False):
         a = workload_pb2.Address()
         w = a.workload
         w.uid = f"edge//{namespace}/{name}"
@@ -158,7 +158,8 @@ class Mesh:
         w.namespace = namespace
         w.trust_domain, w.service_account = "cluster.local", service
         w.canonical_name, w.canonical_revision = service, (labels or {}).get("version", "latest")
-        w.addresses.append(socket.inet_aton("127.0.0.1"))
+        w.addresses.append(socket.inet_aton(ip))
+        w.tunnel_protocol = 1 if hbone else 0
         w.status = 0 if healthy else 1
         w.network_mode = 1
         w.services[f"{namespace}/{service}.{namespace}.svc.cluster.local"].ports.add(service_port=service_port, target_port=port)
