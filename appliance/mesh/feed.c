@@ -2,9 +2,6 @@
  * feed.c -- decodes xDS updates on the main loop, applies the difference to the main thread's table, and posts the same list of
  * changes to every worker's view.  A list is counted and immutable; the last worker that applied it frees it.  A worker applies at
  * most APPLY_BUDGET changes a turn, so that even the first answer with 100,000 objects stops no traffic.
- *
- * The last good state is kept in a file as the resources came (length-prefixed), written some seconds after a change, so that
- * a host starts and serves without its control plane.
  */
 #include "mesh/feed.h"
 

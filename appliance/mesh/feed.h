@@ -26,9 +26,6 @@ void ap_mesh_feed_subscriptions(struct ap_mesh_feed *f, struct ap_xds_subscripti
 const struct ap_mesh_table *ap_mesh_feed_table(const struct ap_mesh_feed *f);
 /* Called on the main loop after an update was applied there. One listener. */
 void ap_mesh_feed_on_change(struct ap_mesh_feed *f, void (*fn)(unsigned changed, void *arg), void *arg);
-/* Keep the last good state in this file (0600) and read it now, if it is there; marked stale until the control plane answered. */
-void ap_mesh_feed_set_cache(struct ap_mesh_feed *f, const char *path);
-
 /* In the role's worker_start, on the worker's thread (the main thread waits meanwhile). changed (may be NULL) runs on the worker after
  * it applied a difference. */
 struct ap_mesh_view *ap_mesh_feed_attach(

@@ -30,4 +30,6 @@ libcore_la_SOURCES += \
 	appliance/mesh/table.h \
 	appliance/mesh/table_find.c \
 	appliance/mesh/table_pick.c \
-	appliance/mesh/table_priv.h
+	appliance/mesh/table_priv.h \
+	appliance/mesh/xds_cache.c \
+	appliance/mesh/xds_cache.h

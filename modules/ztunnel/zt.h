@@ -38,6 +38,7 @@ struct zt_http;
 struct zt_log_ring;
 struct zt_scripts;
 struct zt_script_view;
+struct ap_xds_cache;
 struct ap_xds_client;
 
 struct zt_worker;
@@ -53,6 +54,7 @@ struct zt {
 	struct ap_mesh_feed *feed;
 	struct ap_identity_store *identities;
 	struct ap_xds_client *xds;     /* NULL: local state */
+	struct ap_xds_cache *cache;
 	struct ap_arena *node_arena;   /* of the metadata that the client was given */
 	struct zt_capture *capture;
 	struct ap_access_log *access_log;

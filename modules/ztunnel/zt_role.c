@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mesh/access_log.h"
+#include "mesh/xds_cache.h"
 #include "xds/client.h"
 #include "ztunnel/zt.h"
 #include "ztunnel/zt_capture.h"
@@ -82,7 +83,7 @@ on_identity(void *arg, const struct ap_identity *id)
 	struct zt *zt = arg;
 
 	/* The host has joined: no need to wait for the next try. */
-	if (zt->xds != NULL && !zt->is_synced && ap_identity_is_host(zt->identities, id))
+	if (zt->xds != NULL && !ap_xds_client_is_connected(zt->xds) && ap_identity_is_host(zt->identities, id))
 		ap_xds_client_reconnect(zt->xds);
 }
 
@@ -127,6 +128,24 @@ xds_token(void *arg, struct ap_buf *out)
 	ap_identity_xds_token(((struct zt *)arg)->identities, out);
 }
 
+static bool
+add_caches(struct zt *zt, struct ap_xds_subscription subscriptions[SUBSCRIPTIONS])
+{
+	static const char *const names[SUBSCRIPTIONS] = { "authorization", "address", "lua" };
+	const struct ap_appliance *a = ap_config_appliance(zt->config);
+	char *folder = ap_asprintf("%.*s/ztunnel", AP_FMT(a->state_dir));
+	bool complete = true;
+	int i;
+
+	zt->cache = ap_xds_cache_new(ap_slice_of(folder));
+	for (i = 0; i < SUBSCRIPTIONS; i++) {
+		if (!ap_xds_cache_add(zt->cache, &subscriptions[i], names[i]))
+			complete = false;
+	}
+	ap_free(&folder);
+	return complete;
+}
+
 static int
 start_state(struct zt *zt, struct ap_error *err)
 {
@@ -158,6 +177,8 @@ start_state(struct zt *zt, struct ap_error *err)
 		return ap_error_set(err, -EINVAL, "spec.controlPlane.address is missing");
 	ap_mesh_feed_subscriptions(zt->feed, subscriptions);
 	zt_scripts_subscription(zt->scripts, &subscriptions[AP_MESH_FEED_SUBSCRIPTIONS]);
+	/* What an earlier life knew serves until the control plane answers; all of it or nothing, or policy might be missing. */
+	zt->is_synced = add_caches(zt, subscriptions);
 	zt->node_arena = ap_arena_new((size_t)16 * 1024 * 1024);
 	node_id = zt_node_id(zt);
 	settings.node_id = ap_slice_of(node_id);
@@ -242,6 +263,7 @@ zt_stop(void *self)
 	zt_http_free(&zt->http);
 	zt_capture_free(&zt->capture);
 	ap_xds_client_free(&zt->xds);
+	ap_xds_cache_free(&zt->cache);
 	ap_identity_store_free(&zt->identities);
 	zt_scripts_free(&zt->scripts);
 	ap_mesh_feed_free(&zt->feed);

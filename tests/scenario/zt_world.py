@@ -416,3 +416,62 @@ class Tunnel:
 
     def close(self):
         self.tls.close()
+
+
+class ControlPlane:
+    """The real one, on a host of its own."""
+
+    def __init__(self, world, ip="10.77.0.9", resources=(), **section):
+        self.host = world.host("cp", ip)
+        self.ip = ip
+        f = self.folder = self.host.folder
+        head = {
+            "apiVersion": "ambit.mesh/v1alpha1",
+            "kind": "Appliance",
+            "metadata": {"name": "cp"},
+            "spec": {
+                "roles": ["control-plane"],
+                "runDir": str(f / "run"),
+                "stateDir": str(f / "state"),
+                "host": {"addresses": [ip]},
+                "controlPlaneServer": {"xds": f"{ip}:15012", "api": f"{ip}:6443", "names": [ip], **section},
+            },
+        }
+        (f / "cp.yaml").write_text("\n---\n".join(json.dumps(d) for d in [head, *resources]))
+        self.root = f / "state/control-plane/ca/root-cert.pem"
+        self.env = {**os.environ, "AMBIT_RUN_DIR": str(f / "run")}
+        self.start()
+
+    def start(self):
+        log = open(self.folder / "log", "a")
+        self.host.process = self.host.popen(AMBIT, "run", "-c", self.folder / "cp.yaml", stdout=log, stderr=log)
+        wait_for(lambda: self.root.exists() and self.ambit("status", check=False).returncode == 0, what="control plane")
+
+    def ambit(self, *words, check=True, text=None):
+        return subprocess.run([AMBIT, *words], env=self.env, capture_output=True, text=True, check=check, input=text, timeout=30)
+
+    def apply(self, *docs):
+        return self.ambit("apply", "-f", "-", text="\n---\n".join(json.dumps(d) for d in docs))
+
+    def token(self, host, *identities):
+        words = [w for i in identities for w in ("--identity", i)]
+        return self.ambit("token", "create", "--host", host.name, *words).stdout.strip()
+
+    def join(self, host, workloads, **more):
+        (host.folder / "token").write_text(
+            self.token(host, *{f"{w['namespace']}/{w['serviceAccount']}" for w in workloads})
+        )
+        return self.start_host(host, workloads, **more)
+
+    def start_host(self, host, workloads, ztunnel=None, **more):
+        return host.start(
+            workloads,
+            certificates=False,
+            ztunnel={"localXds": "", **(ztunnel or {})},
+            controlPlane={
+                "address": f"{self.ip}:15012",
+                "caFile": str(self.root),
+                "tokenFile": str(host.folder / "token"),
+            },
+            **more,
+        )
