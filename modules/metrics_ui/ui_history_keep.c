@@ -178,7 +178,7 @@ ui_history_shrink(struct ui_history *h)
 
 			if (from == 0 || from >= h->last)
 				break;
-			LOG_INFO(NULL, "The history reached %llu bytes; its oldest part is deleted.",
+			LOG_DEBUG(NULL, "The history reached %llu bytes; its oldest part is deleted.",
 			    (unsigned long long)h->max_bytes);
 			if (expire(h, &flows, res, from + (h->last - from) / 4) < 0)
 				break;

@@ -14,7 +14,7 @@ tests_unit_modules_test_wp_route_SOURCES = tests/unit/modules/test_wp_route.c
 tests_unit_modules_test_wp_route_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_wp_route_LDADD = $(LIBS_WP_UNIT)
 # metrics-ui
-UI_UNIT = tests/unit/modules/test_ui_graph tests/unit/modules/test_ui_history
+UI_UNIT = tests/unit/modules/test_ui_graph tests/unit/modules/test_ui_history tests/unit/modules/test_ui_live
 check_PROGRAMS += $(UI_UNIT)
 TESTS += $(UI_UNIT)
 LIBS_UI_UNIT = modules/metrics_ui/libui.la $(LIBS_UNIT)
@@ -24,6 +24,9 @@ tests_unit_modules_test_ui_graph_LDADD = $(LIBS_UI_UNIT)
 tests_unit_modules_test_ui_history_SOURCES = tests/unit/modules/test_ui_history.c
 tests_unit_modules_test_ui_history_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_ui_history_LDADD = $(LIBS_UI_UNIT)
+tests_unit_modules_test_ui_live_SOURCES = tests/unit/modules/test_ui_live.c
+tests_unit_modules_test_ui_live_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_ui_live_LDADD = $(LIBS_UI_UNIT)
 # control-plane
 check_PROGRAMS += tests/unit/modules/test_compile
 TESTS += tests/unit/modules/test_compile

@@ -81,7 +81,8 @@ function say(): void {
 	if (!g && failure) content = ["bad", "The metrics server does not answer", failure + ". Trying again every few seconds."];
 	else if (!g) content = ["wait", "Looking at the mesh…", ""];
 	else if (g.nodes.length === 0 && g.targets.total === 0) {
-		content = ["empty", "No proxies yet", g.control.message || "As soon as a ztunnel or a waypoint joins the mesh it appears here."];
+		const lost = g.control.message && `The control plane's API does not answer (${g.control.message}), so the hosts of the mesh are not known.`;
+		content = ["empty", "No proxies yet", lost || "As soon as a ztunnel or a waypoint joins the mesh it appears here."];
 	} else if (g.nodes.length === 0) {
 		content = ["empty", "No traffic yet", `${g.targets.up} of ${g.targets.total} proxies answer, and none of them has carried a connection.`];
 	}
@@ -92,6 +93,7 @@ function say(): void {
 		message.replaceChildren(h("div", { class: state === "wait" ? "spinner" : "emblem" }), h("h2", {}, title), h("p", {}, text));
 	}
 	document.body.classList.toggle("stale", g !== null && failure !== null);
+	document.body.classList.toggle("lost", g === null && failure !== null);
 }
 
 function paint(): void {

@@ -138,9 +138,11 @@ export class Panel {
 		if (!g) {
 			this.head.replaceChildren(h("h2", {}, "Mesh"));
 			this.top.replaceChildren(h("div", { class: "skeletons" }, ...Array.from({ length: 6 }, () => h("div", { class: "skeleton" }))));
+			this.chartsSlot.hidden = true;
 			clear(this.bottom);
 			return;
 		}
+		this.chartsSlot.hidden = false;
 		const edge = selected?.startsWith("edge:") ? g.edges.find((e) => "edge:" + e.id === selected) : undefined;
 		const node = selected?.startsWith("node:") ? g.nodes.find((n) => "node:" + n.id === selected) : undefined;
 		if (edge) this.edge(g, edge);
@@ -174,7 +176,7 @@ export class Panel {
 				["Requests", fmt.rate(requests), ""],
 				["Errors", requests > 0 ? fmt.percent(failed / requests) : "–", failed > 0 ? "bad" : ""],
 				["p95", fmt.ms(lastP95), ""],
-				["mTLS", fmt.percent(mtls), mtls !== null && mtls < 1 ? "warn" : "good"],
+				["mTLS", fmt.percent(mtls), mtls === null ? "" : mtls < 0.9995 ? "warn" : "good"],
 				["Bytes", fmt.bytesRate(sum((t) => t.received + t.sent)), ""],
 				["Open", fmt.count(sum((t) => t.open)), ""],
 			]),
