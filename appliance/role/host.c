@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "event/jobs.h"
 #include "event/signals.h"
@@ -83,7 +85,13 @@ ap_host_fail(struct ap_host *host, const struct ap_error *err)
 void
 ap_host_admin_path(const struct ap_appliance *a, char *out, size_t size)
 {
-	snprintf(out, size, "%.*s/admin-%.*s.sock", AP_FMT(a->run_dir), AP_FMT(a->name));
+	struct sockaddr_un un;
+	int n = snprintf(out, size, "%.*s/admin-%.*s.sock", AP_FMT(a->run_dir), AP_FMT(a->name));
+
+	/* A long name is cut and told apart by its hash, so that it fits the kernel's bound for socket names. */
+	if (n >= (int)sizeof(un.sun_path))
+		snprintf(out, size, "%.*s/admin-%.*s-%08x.sock", AP_FMT(a->run_dir), (int)AP_MIN(a->name.len, (size_t)20), a->name.ptr,
+		    (unsigned)ap_hash_fnv(a->name.ptr, a->name.len));
 }
 
 bool

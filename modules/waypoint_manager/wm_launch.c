@@ -104,9 +104,9 @@ add_file(struct ap_buf *b, const struct wm_instance *i)
 
 	ap_buf_printf(b,
 	    "# Written by the waypoint manager; changes are lost.\napiVersion: ambit.mesh/v1alpha1\nkind: Appliance\nmetadata:\n"
-	    "  name: \"%.*s.%s.%s\"\nspec:\n  roles: [waypoint]\n  workers: %u\n  trustDomain: \"%.*s\"\n  runDir: \"%s/run\"\n"
+	    "  name: \"%.*s.%s.%s\"\nspec:\n  roles: [waypoint]\n  workers: %u\n  trustDomain: \"%.*s\"\n  runDir: \"%.*s\"\n"
 	    "  stateDir: \"%s/state\"\n  drain: %llums\n  log: {level: \"%.*s\"}\n",
-	    AP_FMT(a->name), i->name, i->namespace_, AP_MAX(a->workers, 1U), AP_FMT(a->trust_domain), i->folder, i->folder,
+	    AP_FMT(a->name), i->name, i->namespace_, AP_MAX(a->workers, 1U), AP_FMT(a->trust_domain), AP_FMT(a->run_dir), i->folder,
 	    (unsigned long long)a->drain_ms, AP_FMT(a->log_level.len > 0 ? a->log_level : AP_S("info")));
 	ap_buf_printf(b, "  controlPlane:\n    address: \"%.*s\"\n    caFile: \"%.*s\"\n    tokenFile: \"%s/token\"\n",
 	    AP_FMT(a->control_plane.address), AP_FMT(a->control_plane.ca_file), i->folder);

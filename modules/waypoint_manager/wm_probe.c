@@ -64,15 +64,29 @@ on_deadline(struct ap_timer *t, void *arg)
 	ap_http_close(p->conn);
 }
 
-static const struct ap_http_client_ops ops = { .closed = on_closed };
+static void
+on_ready(struct ap_http_conn *conn, void *arg)
+{
+	struct ap_arena *arena = ap_arena_new(4096);
+	struct ap_http_head head;
+
+	ap_http_head_init(&head, arena);
+	head.method = AP_S("GET");
+	head.scheme = AP_S("http");
+	head.authority = AP_S("localhost");
+	head.path = AP_S("/healthz/ready");
+	if (ap_http_request(conn, &head, true, on_response, arg) == NULL)
+		ap_http_close(conn);
+	ap_arena_free(&arena);
+}
+
+static const struct ap_http_client_ops ops = { .ready = on_ready, .closed = on_closed };
 
 void
 wm_probe(struct wm_instance *i, void (*fn)(struct wm_instance *i, bool ready))
 {
-	struct ap_arena *arena = ap_arena_new(4096);
 	struct probe *p = ap_new(struct probe);
 	struct ap_http_settings settings = { .idle_timeout_ms = PROBE_TIMEOUT_MS };
-	struct ap_http_head head;
 	struct ap_addr to;
 	struct ap_ip ip;
 
@@ -87,12 +101,4 @@ wm_probe(struct wm_instance *i, void (*fn)(struct wm_instance *i, bool ready))
 	p->conn = ap_http_client(
 	    ap_tcp_connect(i->m->loop, &to, &(struct ap_tcp_options){ .mark = 0x539, .connect_timeout_ms = PROBE_TIMEOUT_MS }),
 	    AP_HTTP_1_1, &settings, &ops, p);
-	ap_http_head_init(&head, arena);
-	head.method = AP_S("GET");
-	head.scheme = AP_S("http");
-	head.authority = AP_S("localhost");
-	head.path = AP_S("/healthz/ready");
-	if (ap_http_request(p->conn, &head, true, on_response, p) == NULL)
-		ap_http_close(p->conn);
-	ap_arena_free(&arena);
 }
