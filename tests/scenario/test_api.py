@@ -145,7 +145,7 @@ class Server:
 def server(tmp_path_factory):
     s = Server(tmp_path_factory.mktemp("a")).start()
     yield s
-    s.stop()
+    assert s.stop() == 0, (s.folder / "log").read_text()[-8000:]
 
 
 def service(name="a", port=80, **meta):
