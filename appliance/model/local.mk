@@ -44,4 +44,6 @@ libcore_la_SOURCES += \
 	appliance/model/resource_check.c \
 	appliance/model/rows.h \
 	appliance/model/schema.c \
-	appliance/model/schema.h
+	appliance/model/schema.h \
+	appliance/model/validate.c \
+	appliance/model/validate.h

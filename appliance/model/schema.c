@@ -220,12 +220,12 @@ check_bounds(struct walk *w, const struct ap_field_row *row, enum ap_type type, 
 	}
 	if (row->max >= row->min && (n < (double)row->min || n > (double)row->max)) {
 		if (row->min == 0 && what[0] != '\0')
-			problem(w, -ERANGE, v->at, "must be at most %lld%s, is %g", (long long)row->max, what, n);
+			problem(w, -ERANGE, v->at, "must be at most %lld%s, is %.15g", (long long)row->max, what, n);
 		else
-			problem(w, -ERANGE, v->at, "must be between %lld and %lld%s, is %g", (long long)row->min,
+			problem(w, -ERANGE, v->at, "must be between %lld and %lld%s, is %.15g", (long long)row->min,
 			    (long long)row->max, what, n);
 	} else if (n < (double)row->min) {
-		problem(w, -ERANGE, v->at, "must be at least %lld%s, is %g", (long long)row->min, what, n);
+		problem(w, -ERANGE, v->at, "must be at least %lld%s, is %.15g", (long long)row->min, what, n);
 	}
 }
 

@@ -238,7 +238,6 @@ cp_put(struct cp *cp, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb v
 	const struct ap_kind *k = ap_kind_of(ap_doc_string(doc, "apiVersion", ""), ap_doc_string(doc, "kind", ""));
 	struct ap_doc *metadata = ap_doc_get(doc, "metadata"), *status;
 	struct ap_resource *before;
-	struct ap_error err = { 0 };
 	char key[800], name[160];
 	int rc;
 
@@ -276,6 +275,10 @@ cp_put(struct cp *cp, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb v
 	}
 	if ((rc = check_immutable(k, doc, before, errs)) != 0)
 		goto refuse;
+	if (cp_validate(cp, k, doc, errs) > 0) {
+		rc = -EINVAL;
+		goto refuse;
+	}
 	if (before == NULL && cp->store->set.by_key.count >= CP_OBJECTS_MAX) {
 		rc = ap_errors_add(errs, -ENOSPC, metadata->at, "the store holds %u objects already, its bound", CP_OBJECTS_MAX);
 		goto refuse;
@@ -284,7 +287,6 @@ cp_put(struct cp *cp, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb v
 	if (out->secret.len > 0)
 		flags |= CP_APPLY_TRUSTED; /* its status was made here */
 	fill(k, arena, doc, before, flags);
-	(void)err;
 	return finish(cp, arena, doc, before, flags, out, errs);
 refuse:
 	ap_arena_free(&arena);
@@ -308,6 +310,14 @@ remove_namespaced(struct cp *cp, struct ap_slice namespace_, struct ap_error *er
 	return rc;
 }
 
+/* Namespaces that the mesh begins with: deleting one would take along what the whole mesh hangs on. */
+static bool
+is_permanent(const struct cp *cp, const struct ap_resource *r)
+{
+	return r->kind->group[0] == '\0' && strcmp(r->kind->kind, "Namespace") == 0 &&
+	    (ap_slice_eq(r->name, AP_S("default")) || ap_slice_eq(r->name, cp->settings.root_namespace));
+}
+
 int
 cp_remove(struct cp *cp, struct ap_slice key, unsigned flags, struct cp_result *out, struct ap_error *err)
 {
@@ -320,6 +330,9 @@ cp_remove(struct cp *cp, struct ap_slice key, unsigned flags, struct cp_result *
 	*out = (struct cp_result){ 0 };
 	if (before == NULL)
 		return ap_error_set(err, -ENOENT, "%.*s not found", AP_FMT(key));
+	if ((flags & CP_APPLY_TRUSTED) == 0 && is_permanent(cp, before))
+		return ap_error_set(err, -EPERM, "namespaces \"%.*s\" is forbidden: this namespace may not be deleted",
+		    AP_FMT(before->name));
 	out->resource = ap_resource_ref(before);
 	if ((flags & CP_APPLY_DRY_RUN) != 0)
 		return 0;

@@ -91,6 +91,9 @@ void cp_merge(struct ap_arena *arena, struct ap_doc *target, const struct ap_doc
 /* Next event of the feed after `revision`, or NULL. */
 const struct cp_event *cp_feed_next(const struct cp *cp, uint64_t revision);
 
+/* cp_validate.c: conflicts with other objects, scripts that do not compile. Adds to errs; the number of problems. */
+size_t cp_validate(const struct cp *cp, const struct ap_kind *k, const struct ap_doc *object, struct ap_errors *errs);
+
 /* cp_token.c: fill in a new JoinToken: name, hash, expiry. The secret's text, in scratch. */
 struct ap_slice cp_token_mint(struct ap_arena *arena, struct ap_doc *doc, struct ap_arena *scratch);
 

@@ -25,7 +25,8 @@ modules_control_plane_la_SOURCES = \
 	modules/control_plane/cp_settings.c \
 	modules/control_plane/cp_store.c \
 	modules/control_plane/cp_store.h \
-	modules/control_plane/cp_token.c
+	modules/control_plane/cp_token.c \
+	modules/control_plane/cp_validate.c
 modules_control_plane_la_LDFLAGS = $(LDFLAGS_ROLE)
 modules_control_plane_la_LIBADD = libappliance.la $(SSL_LIBS) $(PROTOBUF_C_LIBS)
 modules_control_plane_la_SOURCES += \

@@ -19,6 +19,7 @@ FUZZERS += tests/fuzz/fuzz_json
 FUZZERS += tests/fuzz/fuzz_prom
 FUZZERS += tests/fuzz/fuzz_proxyproto
 FUZZERS += tests/fuzz/fuzz_regex
+FUZZERS += tests/fuzz/fuzz_resource
 FUZZERS += tests/fuzz/fuzz_text_addr
 FUZZERS += tests/fuzz/fuzz_trace
 FUZZERS += tests/fuzz/fuzz_uri

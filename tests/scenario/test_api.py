@@ -704,3 +704,25 @@ def test_kubectl_applies_istio_s_bookinfo(server):
     assert p.stdout.count("service/") == 4 and "Deployment" in p.stderr
     got = json.loads(server.kubectl("get", "vs", "ratings", "-o", "json").stdout)
     assert got["spec"]["http"][0]["fault"]["delay"]["fixedDelay"] == "7s"
+
+
+# -- what is refused although its own text is right
+
+
+def test_namespaces_of_the_mesh_itself_stay(server):
+    status, answer = server.request("DELETE", "/api/v1/namespaces/default")
+    assert (status, answer["reason"]) == (403, "Forbidden")
+
+
+def test_a_script_that_does_not_compile_is_refused(server):
+    path = "/apis/ambit.mesh/v1alpha1/namespaces/default/luapolicies"
+    status, answer = server.post(path, {"metadata": {"name": "a"}, "spec": {"source": "function on_request("}})
+    assert status == 422 and answer["details"]["causes"][0]["field"] == "spec.source"
+    assert server.post(path, {"metadata": {"name": "a"}, "spec": {"source": "function on_request(r) end"}})[0] == 201
+
+
+def test_two_services_cannot_have_one_address(server):
+    for name, status in (("a", 201), ("b", 422)):
+        body = service(name)
+        body["spec"]["clusterIP"] = "10.9.8.7"
+        assert server.post(SVC, body)[0] == status

@@ -292,7 +292,7 @@ api_delete(struct api_request *r)
 		    r->target.kind->group[0] == '\0' ? "" : ".", r->target.kind->group, AP_FMT(r->target.name));
 	} else if (preconditions_hold(r, options, res)) {
 		if (cp_remove(r->cp, ap_slice_of(key), flags, &result, &err) != 0) {
-			api_fail(r, 500, "InternalError", "%s", err.text);
+			api_fail(r, err.code == -EPERM ? 403 : 500, err.code == -EPERM ? "Forbidden" : "InternalError", "%s", err.text);
 		} else if (!result.changed && (flags & CP_APPLY_DRY_RUN) == 0) {
 			api_send_resource(r, 200, result.resource); /* marked; finalizers must go first */
 		} else {
@@ -340,7 +340,9 @@ api_delete_collection(struct api_request *r)
 		ap_resource_unref(&result.resource);
 	}
 	end = cp_batch_end(r->cp, &err);
-	if (rc != 0 || end != 0)
+	if (rc == -EPERM)
+		api_fail(r, 403, "Forbidden", "%s", err.text);
+	else if (rc != 0 || end != 0)
 		api_fail(r, 500, "InternalError", "%s", err.text);
 	else
 		api_send(r, 200, api_status_doc(r->arena, 200, NULL, AP_S("")));

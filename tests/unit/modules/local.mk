@@ -34,3 +34,10 @@ tests_unit_modules_test_compile_SOURCES = tests/unit/modules/test_compile.c $(CP
 tests_unit_modules_test_compile_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_compile_LDADD = $(LIBS_UNIT)
 EXTRA_DIST += $(wildcard $(srcdir)/tests/golden/compile/*)
+CP_CORE = modules/control_plane/cp_apply.c modules/control_plane/cp_store.c modules/control_plane/cp_token.c \
+	modules/control_plane/cp_validate.c
+check_PROGRAMS += tests/unit/modules/test_cp_store
+TESTS += tests/unit/modules/test_cp_store
+tests_unit_modules_test_cp_store_SOURCES = tests/unit/modules/test_cp_store.c $(CP_CORE)
+tests_unit_modules_test_cp_store_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_cp_store_LDADD = $(LIBS_UNIT)
