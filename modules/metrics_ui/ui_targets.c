@@ -193,7 +193,7 @@ add_static(struct ui *ui)
 	}
 }
 
-/* The first address of a host with its metrics port; false: it has none yet. */
+/* The first address of a proxy with its metrics port; false: it has none. */
 static bool
 host_address(const struct ap_doc *status, struct ap_addr *out)
 {
@@ -207,49 +207,50 @@ host_address(const struct ap_doc *status, struct ap_addr *out)
 	return true;
 }
 
-/* The Gateway that a waypoint's host serves. */
-static struct ap_slice
-host_gateway(const struct ap_doc *status, char *out, size_t size)
-{
-	struct ap_slice gateway = ap_doc_string(status, "gateway", "");
-	const struct ap_doc *w = ap_doc_item(ap_doc_get(status, "workloads"), 0);
-	struct ap_slice account = ap_doc_string(w, "serviceAccount", "");
-
-	if (gateway.len > 0 || w == NULL)
-		return gateway;
-	if (account.len == 0)
-		account = ap_doc_string(w, "name", "");
-	snprintf(out, size, "%.*s/%.*s", AP_FMT(ap_doc_string(w, "namespace", "")), AP_FMT(account));
-	return ap_slice_of(out);
-}
-
+/* proxy: what one proxy of a host told of itself when it connected: an item of Host.status.proxies. */
 static void
-sync_host(struct ui *ui, struct ap_slice name, const struct ap_doc *host)
+sync_proxy(struct ui *ui, const char *name, const struct ap_doc *proxy)
 {
-	const struct ap_doc *status = ap_doc_get(host, "status");
-	struct ap_slice role = ap_doc_string(status, "role", "ztunnel"), via = AP_SLICE_NONE;
-	struct target *t = ap_map_find(&ui->targets->by_name, name);
-	bool is_connected = ap_doc_bool(status, "connected", false);
+	struct ap_slice key = ap_slice_of(name), role = ap_doc_string(proxy, "role", "ztunnel");
+	struct ap_slice via = ap_doc_string(proxy, "gateway", "");
+	struct target *t = ap_map_find(&ui->targets->by_name, key);
+	bool is_connected = ap_doc_bool(proxy, "connected", false);
 	struct ap_addr addr;
-	char gateway[600];
 
-	if (t != NULL && t->is_static)
+	if (!host_address(proxy, &addr) || (t != NULL && t->is_static))
 		return;
-	if (!host_address(status, &addr))
-		return;
-	if (ap_slice_eq_text(role, "waypoint"))
-		via = host_gateway(status, gateway, sizeof(gateway));
 	if (t != NULL && (!ap_addr_eq(&t->addr, &addr) || !ap_slice_eq_text(via, t->via))) {
-		ap_map_remove(&ui->targets->by_name, name);
+		ap_map_remove(&ui->targets->by_name, key);
 		free_target(t);
 		t = NULL;
 	}
 	if (t == NULL && !is_connected)
 		return;
 	if (t == NULL)
-		t = add(ui, name.ptr, role.ptr, via, &addr);
+		t = add(ui, name, role.ptr, via, &addr);
 	t->is_connected = is_connected;
 	t->keep = is_connected || ap_loop_now_ms(ui->loop) - AP_MAX(t->good_ms, t->born_ms) < GONE_MS;
+}
+
+/* A host with one proxy gives that its own name; with several, those beside the ztunnel bear their gateway's too. */
+static void
+sync_host(struct ui *ui, struct ap_slice host, const struct ap_doc *status)
+{
+	const struct ap_doc *proxies = ap_doc_get(status, "proxies");
+
+	if (!ap_doc_is(proxies, AP_DOC_LIST)) {
+		sync_proxy(ui, host.ptr, status);
+		return;
+	}
+	AP_DOC_FOR(p, proxies) {
+		struct ap_slice gateway = ap_doc_string(p, "gateway", "");
+		char *name = gateway.len == 0 || proxies->count == 1 ?
+		    ap_strdup(host.ptr) :
+		    ap_asprintf("%s %.*s", host.ptr, AP_FMT(gateway));
+
+		sync_proxy(ui, name, p);
+		ap_free(&name);
+	}
 }
 
 void
@@ -266,7 +267,7 @@ ui_targets_sync(struct ui *ui)
 		struct ap_slice name = ap_doc_string(ap_doc_get(o->doc, "metadata"), "name", "");
 
 		if (name.len > 0)
-			sync_host(ui, name, o->doc);
+			sync_host(ui, name, ap_doc_get(o->doc, "status"));
 	}
 	for (size_t i = 0; (e = ap_map_next(&ts->by_name, &i)) != NULL;) {
 		struct target *t = e->value;

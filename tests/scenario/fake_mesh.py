@@ -230,11 +230,10 @@ class Mesh:
             self.changed.notify_all()
 
     def put_host(self, target, connected=True):
-        status = {"addresses": ["127.0.0.1"], "role": target.role, "metricsPort": target.port, "connected": connected}
+        proxy = {"addresses": ["127.0.0.1"], "role": target.role, "metricsPort": target.port, "connected": connected}
         if target.gateway:
-            ns, name = target.gateway.split("/")
-            status["workloads"] = [{"name": name, "namespace": ns, "serviceAccount": name}]
-        self.put("Host", "", target.name, status=status)
+            proxy["gateway"] = target.gateway
+        self.put("Host", "", target.name, status={"proxies": [proxy], "connected": connected})
 
     def _base_objects(self):
         for t in self.targets.values():
@@ -261,6 +260,8 @@ class Mesh:
         )
         self.wp_target = Target("vm-3-" + WAYPOINT, "waypoint", "bookinfo/" + WAYPOINT)
         self.put_host(self.wp_target)
+        self.put("WorkloadEntry", "bookinfo", WAYPOINT + "-vm-3", {"address": "127.0.0.1", "serviceAccount": WAYPOINT},
+                 annotations={"ambit.mesh/host": "vm-3", "ambit.mesh/workload": WAYPOINT, "ambit.mesh/role": "waypoint"})
 
     def _serve_api(self):
         mesh = self
