@@ -158,7 +158,7 @@ class Host:
                 "roles": ["ztunnel"],
                 "runDir": str(self.folder / "run"),
                 "stateDir": str(self.folder / "state"),
-                "workers": 1,
+                "workers": int(os.environ.get("AMBIT_TEST_WORKERS", "2")),
                 "host": {"addresses": [self.ip]},
                 "workloads": list(workloads),
                 "capture": {"mode": "mesh", **(capture or {})},
