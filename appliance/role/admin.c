@@ -25,6 +25,7 @@ struct ap_admin {
 	struct ap_host *host;
 	struct ap_listener *listener;
 	unsigned connections;
+	bool is_over;
 	struct ap_http_conn *open[CONNECTIONS_MAX];
 };
 
@@ -209,6 +210,7 @@ static void
 on_request(struct ap_exchange *x, void *arg)
 {
 	struct ap_admin *admin = arg;
+	struct ap_stream *s;
 	struct ap_buf out;
 	int status;
 
@@ -220,6 +222,8 @@ on_request(struct ap_exchange *x, void *arg)
 		ap_exchange_reply(x, status, out.len > 0 && (out.ptr[0] == '{' || out.ptr[0] == '[') ? "application/json" :
 		    "text/plain; charset=utf-8", ap_buf_slice(&out));
 	ap_buf_done(&out);
+	s = &x->stream;
+	ap_stream_close(&s, AP_STREAM_CLOSE_CLEAN);
 }
 
 static void
@@ -230,9 +234,11 @@ on_closed(struct ap_http_conn *conn, void *arg)
 	for (unsigned i = 0; i < admin->connections; i++) {
 		if (admin->open[i] == conn) {
 			admin->open[i] = admin->open[--admin->connections];
-			return;
+			break;
 		}
 	}
+	if (admin->is_over && admin->connections == 0)
+		ap_free(&admin);
 }
 
 static const struct ap_http_server_ops ops = { .request = on_request, .closed = on_closed };
@@ -273,17 +279,25 @@ ap_admin_new(struct ap_host *host, struct ap_error *err)
 	return admin;
 }
 
+/* Connections say goodbye at the end of the turn; the last of them takes the struct along. */
 void
 ap_admin_free(struct ap_admin **admin)
 {
-	if (*admin == NULL)
-		return;
-	ap_listener_free(&(*admin)->listener);
-	while ((*admin)->connections > 0) {
-		struct ap_http_conn *conn = (*admin)->open[0];
+	struct ap_admin *old = *admin;
+	struct ap_http_conn *open[CONNECTIONS_MAX];
+	unsigned count;
 
-		ap_http_close(conn);
-		on_closed(conn, *admin);
+	*admin = NULL;
+	if (old == NULL)
+		return;
+	ap_listener_free(&old->listener);
+	count = old->connections;
+	if (count == 0) {
+		ap_free(&old);
+		return;
 	}
-	ap_free(admin);
+	memcpy(open, old->open, count * sizeof(open[0]));
+	old->is_over = true;
+	for (unsigned i = 0; i < count; i++)
+		ap_http_close(open[i]);
 }

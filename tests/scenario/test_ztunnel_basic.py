@@ -43,6 +43,15 @@ def talk(s, data=b"hello"):
     return out
 
 
+def gets_nothing(host, address):
+    """Closed or reset, sooner or later, without a byte."""
+    try:
+        with host.connect(address, timeout=3) as s:
+            return talk(s) == b""
+    except OSError as e:
+        return not isinstance(e, TimeoutError)
+
+
 def test_a_call_to_a_service_is_tunnelled_counted_and_logged(world):
     peers = world.b.echo(9000)
     world.a.start([CLIENT])
@@ -214,10 +223,7 @@ def test_strict_mtls_closes_plaintext_even_when_the_proxy_was_killed(world):
     world.policy("strict", "app", "Namespace", "Deny", [[[{"notPrincipals": [{}]}]]])
     world.b.echo(9000)
     world.b.start([SERVER])
-    with world.a.connect(("10.77.0.2", 9000)) as s:
-        with pytest.raises(ConnectionError):
-            assert talk(s) == b""
-            raise ConnectionResetError
+    assert gets_nothing(world.a, ("10.77.0.2", 9000))
     world.b.stop(9)
     time.sleep(4.5)
     with pytest.raises(OSError):
@@ -269,11 +275,7 @@ def test_a_wanted_waypoint_that_is_not_there_refuses(world):
     world.write()
     world.a.start([CLIENT])
     world.b.start([SERVER])
-    with world.a.connect((VIP, 80)) as s:
-        try:
-            assert talk(s) == b""
-        except ConnectionError:
-            pass
+    assert gets_nothing(world.a, (VIP, 80))
     line = wait_for(world.a.access, what="log")[-1]
     assert 'error="unknown waypoint' in line
 
@@ -281,8 +283,4 @@ def test_a_wanted_waypoint_that_is_not_there_refuses(world):
 def test_direct_calls_to_our_own_ports_are_refused(world):
     world.a.start([CLIENT])
     for port in (15001, 15006):
-        with pytest.raises(OSError):
-            with world.a.connect(("10.77.0.1", port), timeout=2) as s:
-                s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                if s.recv(100) == b"":
-                    raise ConnectionResetError
+        assert gets_nothing(world.a, ("10.77.0.1", port))
