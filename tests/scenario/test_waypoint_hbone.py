@@ -23,7 +23,7 @@ HOST = "shop/web.shop.svc.cluster.local"
 class WaypointHost(Host):
     """A host that runs a waypoint from a file and a kept certificate."""
 
-    def begin(self, mesh, gateway="shop/wp", workers=1):
+    def begin(self, mesh, gateway="shop/wp", workers=2):
         self.keep(gateway)
         (self.folder / "local.json").write_text(json.dumps({"resources": mesh.resources}))
         doc = {
@@ -48,6 +48,11 @@ class WaypointHost(Host):
         self.log = open(self.folder / "log", "a")
         self.process = self.popen(AMBIT, "run", "-c", path, "--role-dir", ROLES, stdout=self.log, stderr=self.log)
         wait_for(self.is_ready, what="waypoint ready: " + (self.folder / "log").read_text())
+
+    def stop(self, signal=15):
+        super().stop(signal)
+        if self.process is not None:
+            assert self.process.returncode == 0, (self.folder / "log").read_text()
 
     def keep(self, gateway):
         ns, name = gateway.split("/")

@@ -193,7 +193,7 @@ class Mesh:
 class Waypoint:
     """One process with one plain listener in front of one host."""
 
-    def __init__(self, folder, mesh, host, host_port=80, extra="", workers=1):
+    def __init__(self, folder, mesh, host, host_port=80, extra="", workers=2):
         self.port, self.metrics_port, self.ready_port = free_port(), free_port(), free_port()
         self.folder = Path(folder)
         self.log = self.folder / "access.log"
