@@ -49,11 +49,6 @@ class WaypointHost(Host):
         self.process = self.popen(AMBIT, "run", "-c", path, "--role-dir", ROLES, stdout=self.log, stderr=self.log)
         wait_for(self.is_ready, what="waypoint ready: " + (self.folder / "log").read_text())
 
-    def stop(self, signal=15):
-        super().stop(signal)
-        if self.process is not None:
-            assert self.process.returncode == 0, (self.folder / "log").read_text()
-
     def keep(self, gateway):
         ns, name = gateway.split("/")
         key, cert = self.world.ca.issue(spiffe(ns, name))
@@ -202,6 +197,8 @@ def world(tmp_path_factory):
     w = World(tmp_path_factory.mktemp("wp"))
     yield w
     w.close()
+    for h in w.hosts.values():
+        assert h.process is None or h.process.returncode == 0, (h.folder / "log").read_text()
 
 
 def test_a_request_goes_through_two_tunnels(world):
