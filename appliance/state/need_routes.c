@@ -219,6 +219,18 @@ table_field(struct ap_arena *arena, const struct ap_resource *rt)
 }
 
 static void
+table_for(struct ap_arena *arena, const struct ap_resource *rt, const struct ap_reg_service *s, struct ap_slice field,
+    struct need_reasons *out)
+{
+	if (s == NULL || s->gateway != NULL)
+		return;
+	need_add_reason(out, rt, s, field,
+	    ap_arena_printf(arena, "RouteTable %.*s routes requests to %.*s by %.*s", AP_FMT(rt->path), AP_FMT(s->hostname),
+	        AP_FMT(field)),
+	    false);
+}
+
+static void
 collect_route_tables(struct ap_arena *arena, const struct ap_registry *r, struct need_reasons *out)
 {
 	const struct ap_map *all = ap_resources_of(r->resources, "networking.gloo.solo.io", "RouteTable");
@@ -231,18 +243,13 @@ collect_route_tables(struct ap_arena *arena, const struct ap_registry *r, struct
 		AP_DOC_FOR(h, ap_doc_get(rt->spec, "hosts")) {
 			if (h->type != AP_DOC_STRING)
 				continue;
-			for (size_t k = 0; k < r->service_count; k++) {
-				struct ap_reg_service *s = r->services[k];
-				bool match = ap_slice_find(h->string, '*') == SIZE_MAX
-				                 ? ap_registry_find_loose(r, h->string, rt->namespace_) == s
-				                 : ap_host_matches(h->string, s->hostname);
-				if (!match || s->gateway != NULL)
-					continue;
-				need_add_reason(out, rt, s, field,
-				    ap_arena_printf(arena, "RouteTable %.*s routes requests to %.*s by %.*s",
-				        AP_FMT(rt->path), AP_FMT(s->hostname), AP_FMT(field)),
-				    false);
+			if (ap_slice_find(h->string, '*') == SIZE_MAX) {
+				table_for(arena, rt, ap_registry_find_loose(r, h->string, rt->namespace_), field, out);
+				continue;
 			}
+			for (size_t k = 0; k < r->service_count; k++)
+				if (ap_host_matches(h->string, r->services[k]->hostname))
+					table_for(arena, rt, r->services[k], field, out);
 		}
 	}
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "control_plane/translate/tr.h"
+#include "control_plane/translate/t_route.h"
 #include "xds/client.h"
 
 #define ARENA_MAX ((size_t)4 * 1024 * 1024 * 1024)
@@ -126,6 +126,8 @@ cp_compile(struct cp_compiled *c, const struct cp_compile_input *in)
 	struct tr t = { .arena = c->arena, .in = in, .r = c->registry, .needs = c->needs, .out = c };
 	find_networks(&t);
 	find_waypoints(&t);
+	tr_index_virtual_services(&t);
+	tr_index_route_tables(&t);
 	for (size_t i = 0; i < CP_SETS; i++)
 		ap_xds_set_begin(c->sets[i]);
 	tr_authorizations(&t);
@@ -142,5 +144,7 @@ cp_compile(struct cp_compiled *c, const struct cp_compile_input *in)
 		ap_vec_done(&t.workloads[i].policies);
 		ap_vec_done(&t.workloads[i].waypoints);
 	}
+	ap_map_done(&t.virtual_services, NULL);
+	ap_map_done(&t.route_tables, NULL);
 	cp_notes_sort(&c->notes);
 }

@@ -124,6 +124,16 @@ class ControlPlane:
         wait_for(self.is_up, 20, "the control plane is up")
         return self
 
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop(kill=True)
+            raise
+
+    def __exit__(self, kind, value, trace):
+        self.stop(kill=kind is not None)
+
     def is_up(self):
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:

@@ -49,9 +49,8 @@ def host_id(name):
 
 @pytest.fixture
 def cp(tmp_path_factory):
-    plane = ControlPlane(tmp_path_factory.mktemp("cp"), resources=BOOKINFO).start()
-    yield plane
-    plane.stop()
+    with ControlPlane(tmp_path_factory.mktemp("cp"), resources=BOOKINFO) as plane:
+        yield plane
 
 
 @pytest.fixture
@@ -113,16 +112,15 @@ def test_a_ping_is_answered_at_once(cp):
 
 
 def test_both_types_are_answered_first_even_when_there_is_nothing(tmp_path_factory):
-    plane = ControlPlane(tmp_path_factory.mktemp("cp")).start()
-    client = Client(plane, plane.token(identities=["*"], uses=0))
-    stream = client.stream()
-    for t in (ADDRESS, AUTHORIZATION):
-        stream.subscribe(t)
-        r = stream.take(t)
-        assert not r.resources and not r.removed_resources and r.nonce
-    stream.end()
-    client.close()
-    plane.stop()
+    with ControlPlane(tmp_path_factory.mktemp("cp")) as plane:
+        client = Client(plane, plane.token(identities=["*"], uses=0))
+        stream = client.stream()
+        for t in (ADDRESS, AUTHORIZATION):
+            stream.subscribe(t)
+            r = stream.take(t)
+            assert not r.resources and not r.removed_resources and r.nonce
+        stream.end()
+        client.close()
 
 
 def test_each_response_has_a_nonce_of_its_own_and_acks_need_no_node(cp, stock):
@@ -570,19 +568,18 @@ def test_a_waypoint_sees_its_own_hosts_alone(cp):
 
 
 def test_a_stream_ends_by_age_with_a_clean_end_and_is_resumed(tmp_path_factory):
-    plane = ControlPlane(tmp_path_factory.mktemp("cp"), server=", maxConnectionAge: 1s", resources=BOOKINFO).start()
-    client = Client(plane, plane.token(identities=["*"], uses=0))
-    stream = client.stream().wildcard()
-    versions = {name: r.version for name, r in stream.held[ADDRESS].items()}
-    wait_for(lambda: not stream.thread.is_alive(), 5, "the stream ends")
-    assert stream.error is None or stream.error.code() == grpc.StatusCode.UNAVAILABLE
-    again = client.stream()
-    again.subscribe(ADDRESS, versions=versions)
-    r = again.take(ADDRESS, 10)
-    assert not r.resources and not r.removed_resources
-    again.end()
-    client.close()
-    plane.stop()
+    with ControlPlane(tmp_path_factory.mktemp("cp"), server=", maxConnectionAge: 1s", resources=BOOKINFO) as plane:
+        client = Client(plane, plane.token(identities=["*"], uses=0))
+        stream = client.stream().wildcard()
+        versions = {name: r.version for name, r in stream.held[ADDRESS].items()}
+        wait_for(lambda: not stream.thread.is_alive(), 5, "the stream ends")
+        assert stream.error is None or stream.error.code() == grpc.StatusCode.UNAVAILABLE
+        again = client.stream()
+        again.subscribe(ADDRESS, versions=versions)
+        r = again.take(ADDRESS, 10)
+        assert not r.resources and not r.removed_resources
+        again.end()
+        client.close()
 
 
 def test_a_large_mesh_arrives_in_one_message(cp, stock):

@@ -59,11 +59,10 @@ def apply(cp, *files):
 @pytest.fixture
 def cp(tmp_path_factory):
     resources = "---\n".join(list(workloads()) + list(versioned_services()))
-    plane = ControlPlane(tmp_path_factory.mktemp("cp"), resources=resources).start()
-    code, said = apply(plane, SAMPLES / "platform/kube/bookinfo.yaml")
-    assert "Deployment" in said and code == 1, said  # refused by name; the rest is there
-    yield plane
-    plane.stop()
+    with ControlPlane(tmp_path_factory.mktemp("cp"), resources=resources) as plane:
+        code, said = apply(plane, SAMPLES / "platform/kube/bookinfo.yaml")
+        assert "Deployment" in said and code == 1, said  # refused by name; the rest is there
+        yield plane
 
 
 class Waypoints:

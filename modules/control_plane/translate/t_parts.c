@@ -21,6 +21,40 @@ tr_match_new(struct tr *t, Ambit__Waypoint__Route *r)
 	return m;
 }
 
+/* --- Who speaks for a service ------------------------------------------------------------------------------------------------- */
+
+void
+tr_each_named(struct tr *t, const struct ap_resource *res, bool loose,
+    void (*fn)(struct tr *t, const struct ap_resource *res, const struct ap_reg_service *s, void *arg), void *arg)
+{
+	AP_DOC_FOR(h, ap_doc_get(res->spec, "hosts")) {
+		if (h->type != AP_DOC_STRING)
+			continue;
+		if (ap_slice_find(h->string, '*') == SIZE_MAX) {
+			const struct ap_reg_service *s = loose ? ap_registry_find_loose(t->r, h->string, res->namespace_)
+			                                       : ap_registry_find(t->r, h->string, res->namespace_);
+			if (s != NULL && s->gateway == NULL)
+				fn(t, res, s, arg);
+			continue;
+		}
+		for (size_t i = 0; i < t->r->service_count; i++)
+			if (t->r->services[i]->gateway == NULL && ap_host_matches(h->string, t->r->services[i]->hostname))
+				fn(t, res, t->r->services[i], arg);
+	}
+}
+
+void
+tr_compete(struct ap_map *best, const struct ap_resource *res, const struct ap_reg_service *s)
+{
+	const struct ap_resource *other = ap_map_find(best, s->key);
+	if (other != NULL) {
+		bool own = ap_slice_eq(res->namespace_, s->namespace_), others_own = ap_slice_eq(other->namespace_, s->namespace_);
+		if (own != others_own ? others_own : !tr_is_older(res, other))
+			return;
+	}
+	ap_map_put(best, s->key, (void *)(uintptr_t)res);
+}
+
 /* --- Matches ---------------------------------------------------------------------------------------------------------------- */
 
 static Ambit__Waypoint__StringMatch *

@@ -19,6 +19,14 @@ struct tr_target {
 bool tr_http_routes(struct tr *t, const struct tr_target *to);
 bool tr_virtual_services(struct tr *t, const struct tr_target *to);
 bool tr_route_tables(struct tr *t, const struct tr_target *to);
+/* Before any of these: find out which object speaks for which service. */
+void tr_index_virtual_services(struct tr *t);
+void tr_index_route_tables(struct tr *t);
+/* fn for each service that the hosts name. loose: "name.namespace" is understood too. */
+void tr_each_named(struct tr *t, const struct ap_resource *res, bool loose,
+    void (*fn)(struct tr *t, const struct ap_resource *res, const struct ap_reg_service *s, void *arg), void *arg);
+/* Let an object compete for a service: that of the service's own namespace wins, then the oldest. */
+void tr_compete(struct ap_map *best, const struct ap_resource *res, const struct ap_reg_service *s);
 /* References that lead nowhere, and other words for the authors; once per run. */
 void tr_note_http_routes(struct tr *t);
 void tr_note_virtual_services(struct tr *t);

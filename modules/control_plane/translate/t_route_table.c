@@ -10,37 +10,21 @@
 
 /* --- Which one ---------------------------------------------------------------------------------------------------------------- */
 
-static bool
-names(const struct tr *t, const struct ap_resource *rt, const struct ap_reg_service *s)
+static void
+compete(struct tr *t, const struct ap_resource *rt, const struct ap_reg_service *s, void *arg)
 {
-	AP_DOC_FOR(h, ap_doc_get(rt->spec, "hosts")) {
-		if (h->type != AP_DOC_STRING)
-			continue;
-		if (ap_slice_find(h->string, '*') != SIZE_MAX ? ap_host_matches(h->string, s->hostname)
-		                                              : ap_registry_find_loose(t->r, h->string, rt->namespace_) == s)
-			return true;
-	}
-	return false;
+	(void)arg;
+	tr_compete(&t->route_tables, rt, s);
 }
 
-static const struct ap_resource *
-choose(const struct tr *t, const struct ap_reg_service *s)
+void
+tr_index_route_tables(struct tr *t)
 {
 	const struct ap_map *all = ap_resources_of(t->in->resources, "networking.gloo.solo.io", "RouteTable");
-	const struct ap_resource *best = NULL;
-	bool best_own = false;
 	struct ap_map_entry *e;
-	for (size_t i = 0; (e = ap_map_next(all, &i)) != NULL;) {
-		const struct ap_resource *rt = e->value;
-		if (!ap_route_table_in_mesh(rt) || !names(t, rt, s))
-			continue;
-		bool own = ap_slice_eq(rt->namespace_, s->namespace_);
-		if (best == NULL || (own && !best_own) || (own == best_own && tr_is_older(rt, best))) {
-			best = rt;
-			best_own = own;
-		}
-	}
-	return best;
+	for (size_t i = 0; (e = ap_map_next(all, &i)) != NULL;)
+		if (ap_route_table_in_mesh(e->value))
+			tr_each_named(t, e->value, true, compete, NULL);
 }
 
 /* --- Matchers ------------------------------------------------------------------------------------------------------------------ */
@@ -281,7 +265,7 @@ tcp_route(struct tr *t, const struct ap_resource *rt, const struct ap_doc *d, un
 bool
 tr_route_tables(struct tr *t, const struct tr_target *to)
 {
-	const struct ap_resource *rt = choose(t, to->service);
+	const struct ap_resource *rt = ap_map_find(&t->route_tables, to->service->key);
 	bool http = ap_reg_is_http(to->port->protocol);
 	const struct ap_doc *list = rt == NULL ? NULL : ap_doc_get(rt->spec, http ? "http" : "tcp");
 	if (list == NULL || list->count == 0)
@@ -324,6 +308,18 @@ first_bad(struct tr *t, const struct ap_resource *rt)
 	return AP_SLICE_NONE;
 }
 
+struct heard {
+	bool named, used;
+};
+
+static void
+hear(struct tr *t, const struct ap_resource *rt, const struct ap_reg_service *s, void *arg)
+{
+	struct heard *h = arg;
+	h->named = true;
+	h->used = h->used || ap_map_find(&t->route_tables, s->key) == rt;
+}
+
 void
 tr_note_route_tables(struct tr *t)
 {
@@ -338,17 +334,11 @@ tr_note_route_tables(struct tr *t)
 			tr_note(t, rt, "Accepted", false, "NotInMesh", AP_S("it is bound to virtual gateways alone"));
 			continue;
 		}
-		bool named = false, used = false;
-		for (size_t k = 0; k < t->r->service_count && !used; k++) {
-			const struct ap_reg_service *s = t->r->services[k];
-			if (s->gateway == NULL && names(t, rt, s)) {
-				named = true;
-				used = choose(t, s) == rt;
-			}
-		}
-		if (used)
+		struct heard h = { 0 };
+		tr_each_named(t, rt, true, hear, &h);
+		if (h.used)
 			tr_note(t, rt, "Accepted", true, "Accepted", AP_S("routes are applied by the waypoints of its hosts"));
-		else if (named)
+		else if (h.named)
 			tr_note(t, rt, "Accepted", false, "Conflicted", AP_S("another RouteTable for the same host comes first"));
 		else
 			tr_note(t, rt, "Accepted", false, "HostNotFound", AP_S("no host of spec.hosts is a service of the mesh"));

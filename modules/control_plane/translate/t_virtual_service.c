@@ -13,19 +13,6 @@
 
 /* --- Which one ------------------------------------------------------------------------------------------------------------ */
 
-static bool
-names(const struct tr *t, const struct ap_resource *vs, const struct ap_reg_service *s)
-{
-	AP_DOC_FOR(h, ap_doc_get(vs->spec, "hosts")) {
-		if (h->type != AP_DOC_STRING)
-			continue;
-		if (ap_slice_find(h->string, '*') != SIZE_MAX ? ap_host_matches(h->string, s->hostname)
-		                                              : ap_registry_find(t->r, h->string, vs->namespace_) == s)
-			return true;
-	}
-	return false;
-}
-
 /* May the service's namespace see it? exportTo names namespaces, "." its own, "*" all (the default). */
 static bool
 is_exported(const struct ap_resource *vs, struct ap_slice ns)
@@ -43,24 +30,22 @@ is_exported(const struct ap_resource *vs, struct ap_slice ns)
 	return false;
 }
 
-static const struct ap_resource *
-choose(const struct tr *t, const struct ap_reg_service *s)
+static void
+compete(struct tr *t, const struct ap_resource *vs, const struct ap_reg_service *s, void *arg)
+{
+	(void)arg;
+	if (is_exported(vs, s->namespace_))
+		tr_compete(&t->virtual_services, vs, s);
+}
+
+void
+tr_index_virtual_services(struct tr *t)
 {
 	const struct ap_map *all = ap_resources_of(t->in->resources, "networking.istio.io", "VirtualService");
-	const struct ap_resource *best = NULL;
-	bool best_own = false;
 	struct ap_map_entry *e;
-	for (size_t i = 0; (e = ap_map_next(all, &i)) != NULL;) {
-		const struct ap_resource *vs = e->value;
-		if (!ap_virtual_service_in_mesh(vs) || !is_exported(vs, s->namespace_) || !names(t, vs, s))
-			continue;
-		bool own = ap_slice_eq(vs->namespace_, s->namespace_);
-		if (best == NULL || (own && !best_own) || (own == best_own && tr_is_older(vs, best))) {
-			best = vs;
-			best_own = own;
-		}
-	}
-	return best;
+	for (size_t i = 0; (e = ap_map_next(all, &i)) != NULL;)
+		if (ap_virtual_service_in_mesh(e->value))
+			tr_each_named(t, e->value, false, compete, NULL);
 }
 
 /* --- Matches ---------------------------------------------------------------------------------------------------------------- */
@@ -388,7 +373,7 @@ tcp_route(struct tr *t, const struct ap_resource *vs, const struct ap_doc *d, un
 bool
 tr_virtual_services(struct tr *t, const struct tr_target *to)
 {
-	const struct ap_resource *vs = choose(t, to->service);
+	const struct ap_resource *vs = ap_map_find(&t->virtual_services, to->service->key);
 	bool http = ap_reg_is_http(to->port->protocol);
 	const struct ap_doc *list = vs == NULL ? NULL : ap_doc_get(vs->spec, http ? "http" : "tcp");
 	if (list == NULL || list->count == 0)
@@ -433,20 +418,28 @@ dangling(struct tr *t, const struct ap_resource *vs)
 	return AP_SLICE_NONE;
 }
 
+struct heard {
+	bool used, beaten;
+};
+
+static void
+hear(struct tr *t, const struct ap_resource *vs, const struct ap_reg_service *s, void *arg)
+{
+	struct heard *h = arg;
+	if (ap_map_find(&t->virtual_services, s->key) == vs)
+		h->used = true;
+	else
+		h->beaten = true;
+}
+
 static void
 note_hosts(struct tr *t, const struct ap_resource *vs)
 {
-	bool used = false, beaten = false;
-	for (size_t i = 0; i < t->r->service_count && !used; i++) {
-		const struct ap_reg_service *s = t->r->services[i];
-		if (s->gateway != NULL || !names(t, vs, s))
-			continue;
-		used = choose(t, s) == vs;
-		beaten = beaten || !used;
-	}
-	if (used)
+	struct heard h = { 0 };
+	tr_each_named(t, vs, false, hear, &h);
+	if (h.used)
 		tr_note(t, vs, "Accepted", true, "Accepted", AP_S("routes are applied by the waypoints of its hosts"));
-	else if (beaten)
+	else if (h.beaten)
 		tr_note(t, vs, "Accepted", false, "Conflicted", AP_S("another VirtualService for the same host comes first"));
 	else
 		tr_note(t, vs, "Accepted", false, "HostNotFound", AP_S("no host of spec.hosts is a service of the mesh"));

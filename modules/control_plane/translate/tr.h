@@ -29,6 +29,8 @@ struct tr {
 	const struct ap_needs *needs;
 	struct cp_compiled *out;
 	struct tr_workload *workloads; /* same order as r->workloads */
+	/* Which object speaks for a service: service key -> resource. */
+	struct ap_map virtual_services, route_tables;
 	const struct ap_slice *networks; /* distinct, of all workloads, and the default one */
 	size_t network_count;
 };
