@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/json.h"
 #include "control_plane/api/api.h"
 #include "control_plane/cp_ca.h"
 #include "control_plane/cp_grpc.h"
@@ -29,6 +30,7 @@
 AP_LOG_MODULE(control_plane);
 
 #define SETTINGS_ARENA ((size_t)256 * 1024)
+#define DUMP_ARENA ((size_t)1024 * 1024 * 1024)
 
 /* Main thread, but for cp, which is the worker's. */
 struct role {
@@ -298,6 +300,40 @@ role_drain(void *self, uint64_t deadline_ms)
 		ap_worker_run(role->worker, drain_on_worker, role);
 }
 
+/* GET /control-plane/<what>: what is compiled for proxies, and who follows it. */
+struct dump_call {
+	struct cp *cp;
+	const char *what;
+	struct ap_buf *out;
+};
+
+static int
+dump_on_worker(struct ap_worker *w, void *arg)
+{
+	const struct dump_call *call = arg;
+	struct ap_arena *arena;
+	struct ap_doc *doc;
+
+	(void)w;
+	if (call->cp->xds == NULL)
+		return 0;
+	arena = ap_arena_new(DUMP_ARENA);
+	doc = cp_xds_dump(call->cp->xds, call->what, arena);
+	if (doc != NULL)
+		ap_json_write(doc, 2, call->out);
+	ap_arena_free(&arena);
+	return doc != NULL;
+}
+
+static bool
+role_admin(void *self, const char *path, struct ap_buf *out)
+{
+	struct role *role = self;
+	struct dump_call call = { &role->cp, path[0] == '/' ? path + 1 : path, out };
+
+	return role->worker != NULL && ap_worker_run(role->worker, dump_on_worker, &call) != 0;
+}
+
 AP_PUBLIC const struct ap_role ROLE_SYMBOL(control_plane) = {
 	ROLE_HEAD("control-plane"),
 	.section = "controlPlaneServer",
@@ -309,6 +345,7 @@ AP_PUBLIC const struct ap_role ROLE_SYMBOL(control_plane) = {
 	.abort = role_abort,
 	.ready = role_ready,
 	.drain = role_drain,
+	.admin = role_admin,
 	.stop = role_stop,
 	.fini = role_fini,
 };
