@@ -8,6 +8,7 @@ modules_control_plane_la_SOURCES = \
 	modules/control_plane/api/api_json_patch.c \
 	modules/control_plane/api/api_list.c \
 	modules/control_plane/api/api_openapi.c \
+	modules/control_plane/api/api_openapi_pb.c \
 	modules/control_plane/api/api_patch.c \
 	modules/control_plane/api/api_path.c \
 	modules/control_plane/api/api_priv.h \

@@ -483,6 +483,15 @@ def test_a_stop_ends_watches(tmp_path_factory):
     wait_for(lambda: w.ended, what="the end of the watch")
 
 
+def test_a_watch_says_when_it_has_told_what_there_was(server):
+    server.post(SA, account("a"))
+    w = Watch(server, SA + "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan")
+    w.wait(2)
+    assert [e["type"] for e in w.events] == ["ADDED", "BOOKMARK"]
+    assert w.events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    w.close()
+
+
 def test_a_watch_can_be_told_to_end(server):
     w = Watch(server, SA + "?watch=true&timeoutSeconds=1")
     wait_for(lambda: w.ended, what="the end of the watch")
@@ -673,6 +682,18 @@ def test_kubectl_shows_every_problem(server):
     body["spec"]["http"][0].update({"timeout": "soon", "retrys": {}})
     err = server.kubectl("apply", "-f", "-", data=json.dumps(body), check=False).stderr
     assert "spec.http[0].timeout" in err and 'did you mean "retries"' in err
+
+
+@needs_kubectl
+def test_kubectl_explains_and_compares(server):
+    assert "Time for a whole request." in server.kubectl("explain", "vs.spec.http.timeout").stdout
+    server.kubectl("apply", "-f", "-", data=json.dumps(route()))
+    changed = route()
+    changed["spec"]["http"][0]["timeout"] = "5s"
+    p = server.kubectl("diff", "-f", "-", data=json.dumps(changed), check=False)
+    assert p.returncode == 1 and re.search(r"\+ +timeout: 5s", p.stdout), p.stderr
+    server.kubectl("apply", "--dry-run=server", "-f", "-", data=json.dumps(changed))
+    assert "timeout" not in server.kubectl("get", "vs", "r", "-o", "yaml").stdout
 
 
 @needs_kubectl

@@ -1,8 +1,6 @@
 /*
- * api_openapi.c -- /openapi/v2 from the schema rows, so that kubectl explain and its validation know the kinds.
- *
- * kubectl before 1.24 asks for it as protocol buffers and takes nothing else; it gets an empty document, validates nothing of
- * its own then, and the server's checks speak.
+ * api_openapi.c -- /openapi/v2 from the schema rows, so that kubectl explain and its validation know the kinds: as JSON, or in
+ * the protocol buffers that kubectl asks for (api_openapi_pb.c).
  */
 #include <stdio.h>
 #include <string.h>
@@ -166,12 +164,21 @@ api_openapi(struct api_request *r)
 {
 	static const char protobuf[] = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 	struct ap_slice accept = ap_fields_get(&r->x->request.fields, AP_S("accept"));
+	struct ap_buf out;
 
 	if (!ap_slice_eq(r->path, AP_S("/openapi/v2")))
 		return false;
-	if (ap_slice_starts(accept, ap_slice_of(protobuf)) && ap_slice_search(accept, AP_S("json")) == SIZE_MAX)
-		api_send_text(r, 200, protobuf, AP_S(""));
-	else
+	if (!ap_slice_starts(accept, ap_slice_of(protobuf))) {
 		send_v2(r);
+		return true;
+	}
+	ap_buf_init(&out, API_ANSWER_MAX);
+	api_openapi_pb(&out);
+	if (out.bad)
+		api_fail(r, 500, "InternalError", "the schemas are too big");
+	else
+		/* As Kubernetes answers: '@' is no letter of a media type. */
+		api_send_text(r, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", ap_buf_slice(&out));
+	ap_buf_done(&out);
 	return true;
 }

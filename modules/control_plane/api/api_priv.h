@@ -141,5 +141,7 @@ void api_watch_wake(struct cp_api *api);
 /* True: the path was one of these and is answered. */
 bool api_discovery(struct api_request *r);
 bool api_openapi(struct api_request *r);
+/* api_openapi_pb.c */
+void api_openapi_pb(struct ap_buf *out);
 
 #endif

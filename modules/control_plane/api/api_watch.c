@@ -119,8 +119,9 @@ put_gone(struct api_watch *w, const char *text)
 	w->ending = true;
 }
 
+/* initial_end: all that there was at the beginning has been told (sendInitialEvents). */
 static void
-put_bookmark(struct api_watch *w)
+put_bookmark(struct api_watch *w, bool initial_end)
 {
 	struct api_request *r = w->r;
 	struct ap_doc *doc = ap_doc_new_map(r->arena), *meta = ap_doc_new_map(r->arena);
@@ -133,6 +134,8 @@ put_bookmark(struct api_watch *w)
 	ap_doc_set_string(r->arena, doc, "apiVersion", ap_slice_of(version));
 	ap_doc_set_string(r->arena, meta, "resourceVersion", ap_slice_of(text));
 	ap_doc_set(r->arena, meta, "creationTimestamp", ap_doc_new_null(r->arena));
+	if (initial_end)
+		ap_doc_set_string(r->arena, ap_doc_make_path(r->arena, meta, "annotations"), "k8s.io/initial-events-end", AP_S("true"));
 	ap_doc_set(r->arena, doc, "metadata", meta);
 	put_event(w, "BOOKMARK", doc);
 }
@@ -231,7 +234,7 @@ on_bookmark(struct ap_timer *t, void *arg)
 
 	ap_timer_start(t, BOOKMARK_MS);
 	if (w->out.len == 0 && w->cursor >= w->r->cp->store->base) {
-		put_bookmark(w);
+		put_bookmark(w, false);
 		pump(w);
 	}
 }
@@ -349,7 +352,7 @@ api_watch_start(struct api_request *r)
 {
 	struct api_selector *selector = api_selector_read(r);
 	struct ap_slice since_text = api_param(r, "resourceVersion");
-	struct ap_slice initial = api_param(r, "sendInitialEvents");
+	bool initial = api_flag(r, "sendInitialEvents");
 	struct api_watch *w;
 	uint64_t since = 0;
 
@@ -375,10 +378,11 @@ api_watch_start(struct api_request *r)
 	ap_list_append(&r->api->watches, &w->link);
 	ap_timer_init(&w->bookmark, r->cp->loop, on_bookmark, w);
 	ap_timer_init(&w->timeout, r->cp->loop, on_timeout, w);
-	(void)initial;
 	w->mark = ap_arena_mark(r->arena);
-	if (since == 0) {
+	if (initial || since == 0) {
 		put_everything(w);
+		if (initial)
+			put_bookmark(w, true);
 	} else if (catch_up(w, since) != 0) {
 		ap_buf_clear(&w->out);
 		put_gone(w, "too old resource version: history does not go back so far");
