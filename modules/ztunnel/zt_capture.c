@@ -427,6 +427,23 @@ zt_capture_reload(struct zt_capture *c, struct ap_error *err)
 }
 
 void
+zt_capture_pause(struct zt_capture *c)
+{
+	struct ap_buf commands;
+	struct ap_error err;
+
+	if (!c->is_installed)
+		return;
+	ap_timer_stop(&c->heartbeat);
+	ap_timer_stop(&c->settle);
+	ap_buf_init(&commands, 4096);
+	zt_rules_pause(&commands);
+	if (run(c, &commands, &err) != 0)
+		LOG_WARN(NULL, "capture goes on: %s", err.text);
+	ap_buf_done(&commands);
+}
+
+void
 zt_capture_remove(struct zt_capture *c)
 {
 	struct ap_buf commands;

@@ -15,7 +15,9 @@ int zt_capture_install(struct zt_capture *c, struct ap_error *err);
 void zt_capture_mesh_changed(struct zt_capture *c);
 /* The config changed. */
 int zt_capture_reload(struct zt_capture *c, struct ap_error *err);
-/* Take the rules away; new connections go as if we were not there. */
+/* New connections go as if we were not there; those that live are not touched. */
+void zt_capture_pause(struct zt_capture *c);
+/* Take the rules away: connections that were captured end. */
 void zt_capture_remove(struct zt_capture *c);
 void zt_capture_free(struct zt_capture **c);
 /* For the admin socket: what is captured, JSON. */

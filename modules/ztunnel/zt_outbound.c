@@ -26,6 +26,8 @@ on_wait_over(struct ap_timer *t, void *arg)
 	struct zt_conn *c = arg;
 
 	(void)t;
+	if (c->source != NULL)
+		zt_conn_open(c); /* one end is known: it counts */
 	zt_conn_end(c, c->source == NULL ? ZT_END_NO_SOURCE : ZT_END_NO_IDENTITY, c->source_identity);
 }
 

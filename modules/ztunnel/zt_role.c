@@ -315,7 +315,7 @@ zt_drain(void *self, uint64_t deadline_ms)
 	zt->is_draining = true;
 	/* From here on new connections go as if we were not there; those that live end in their time. */
 	if (zt->capture != NULL)
-		zt_capture_remove(zt->capture);
+		zt_capture_pause(zt->capture);
 }
 
 static bool

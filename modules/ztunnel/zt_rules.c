@@ -133,6 +133,12 @@ zt_rules_remove(struct ap_buf *out)
 }
 
 void
+zt_rules_pause(struct ap_buf *out)
+{
+	ap_buf_add_text(out, "flush chain " ZT_TABLE " out\nflush chain " ZT_TABLE " pre\n");
+}
+
+void
 zt_rules_heartbeat(struct ap_buf *out)
 {
 	ap_buf_printf(out,

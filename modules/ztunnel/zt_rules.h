@@ -28,6 +28,9 @@ struct zt_rules {
 void zt_rules_format(const struct zt_rules *r, struct ap_buf *out);
 /* The heartbeat: keeps the redirects alive for ZT_ALIVE_MS. */
 void zt_rules_heartbeat(struct ap_buf *out);
+/* No new connection is captured, and those that live keep their translation: the table and its chains stay, for without any
+ * chain of type nat the kernel translates no packet. */
+void zt_rules_pause(struct ap_buf *out);
 void zt_rules_remove(struct ap_buf *out);
 
 #endif

@@ -18,6 +18,8 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
+import h2.settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -475,3 +477,70 @@ class ControlPlane:
             },
             **more,
         )
+
+
+class Server:
+    """A foreign HBONE server at host:15008. `answer(stream, headers)` gives a status or (status, headers); bytes come back in capitals."""
+
+    def __init__(self, host, context, answer=lambda stream, headers: 200, settings=None):
+        self.answer, self.settings = answer, settings or {}
+        self.connections, self.requests, self.identities, self.names = [], [], [], []
+        self.failures = []
+        context.sni_callback = lambda tls, name, ctx: self.names.append(name)
+        with inside(host.netns):
+            self.listener = socket.create_server((host.ip, 15008))
+        host.world.closing.append(self.close)
+        self.context = context
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.listener.close()
+
+    def accept(self):
+        while True:
+            try:
+                raw, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(raw,), daemon=True).start()
+
+    def serve(self, raw):
+        try:
+            tls = self.context.wrap_socket(raw, server_side=True)
+        except (ssl.SSLError, OSError) as e:
+            self.failures.append(e)
+            return
+        self.identities.append(ids_of(tls)[0])
+        c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
+        if self.settings:
+            c.local_settings = h2.settings.Settings(client=False, initial_values=self.settings)
+        c.initiate_connection()
+        tls.sendall(c.data_to_send())
+        self.connections.append((c, tls))
+        try:
+            while data := tls.recv(65536):
+                for e in c.receive_data(data):
+                    self.event(c, e)
+                if out := c.data_to_send():
+                    tls.sendall(out)
+        except (OSError, h2.exceptions.ProtocolError) as e:
+            self.failures.append(e)
+
+    def event(self, c, e):
+        if isinstance(e, h2.events.RequestReceived):
+            headers = dict(e.headers)
+            self.requests.append(headers)
+            result = self.answer(e.stream_id, headers)
+            status, more = result if isinstance(result, tuple) else (result, [])
+            c.send_headers(e.stream_id, [(":status", str(status)), *more], end_stream=status != 200)
+        elif isinstance(e, h2.events.DataReceived):
+            c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+            if e.data:
+                c.send_data(e.stream_id, e.data.upper())
+        elif isinstance(e, h2.events.StreamEnded):
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                c.end_stream(e.stream_id)
+
+    def send(self, index=0, close=False):
+        c, tls = self.connections[index]
+        tls.sendall(c.data_to_send())
