@@ -429,7 +429,7 @@ field_any(const struct field *f, const struct wp_view *v)
 	}
 	s = attribute_text(f, v);
 	for (uint32_t i = 0; s.ptr != NULL && i < f->count; i++)
-		if (wp_text_matches(&f->u.texts[i], v->env, s))
+		if (wp_text_matches(&f->u.texts[i], v->undecided, s))
 			return true;
 	return false;
 }

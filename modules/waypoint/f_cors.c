@@ -8,7 +8,7 @@ allowed_origin(const struct wp_request *r)
 	struct ap_slice origin = ap_fields_get(&r->head.fields, AP_S("origin"));
 
 	for (uint32_t i = 0; origin.len > 0 && i < c->origin_count; i++)
-		if (ap_slice_eq(c->origins[i].text, AP_S("*")) || wp_text_matches(&c->origins[i], r->view.env, origin))
+		if (ap_slice_eq(c->origins[i].text, AP_S("*")) || wp_text_matches(&c->origins[i], NULL, origin))
 			return origin;
 	return AP_SLICE_NONE;
 }

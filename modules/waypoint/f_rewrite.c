@@ -1,7 +1,8 @@
 /* f_rewrite.c -- paths and authorities changed on the way, redirects and direct answers.  Pure but for the answer. */
 #include <string.h>
 
-#include "base/text.h"
+#include "base/buf.h"
+#include "codec/regex.h"
 #include "waypoint/wp_request.h"
 
 static struct ap_slice
@@ -35,8 +36,22 @@ prefix_change(const struct wp_request *r, struct ap_slice with)
 	return join(r->x->arena, with, rest);
 }
 
+/* A path that is too hard to change stays as it is. */
 static struct ap_slice
-path_change(const struct wp_request *r, uint8_t change, struct ap_slice with, const struct wp_regex *regex)
+regex_change(const struct wp_request *r, const struct ap_regex *regex, struct ap_slice with)
+{
+	struct ap_slice path = r->view.path;
+	struct ap_buf b;
+
+	ap_buf_init(&b, 16384);
+	if (ap_regex_replace(regex, path, with, &b) == 0 && !b.bad)
+		path = ap_arena_copy(r->x->arena, ap_buf_slice(&b));
+	ap_buf_done(&b);
+	return path;
+}
+
+static struct ap_slice
+path_change(const struct wp_request *r, uint8_t change, struct ap_slice with, const struct ap_regex *regex)
 {
 	struct ap_slice p = r->view.path;
 
@@ -45,7 +60,7 @@ path_change(const struct wp_request *r, uint8_t change, struct ap_slice with, co
 	else if (change == WP_PATH_PREFIX)
 		p = prefix_change(r, with);
 	else if (change == WP_PATH_REGEX)
-		p = wp_regex_replace(regex, r->view.env, p, with, r->x->arena);
+		p = regex_change(r, regex, with);
 	if (p.len == 0 || p.ptr[0] != '/')
 		p = join(r->x->arena, AP_S("/"), p);
 	return p;

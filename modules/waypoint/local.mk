@@ -33,7 +33,6 @@ modules_waypoint_libwp_la_SOURCES = \
 	modules/waypoint/wp_priv.h \
 	modules/waypoint/wp_pump.c \
 	modules/waypoint/wp_pump.h \
-	modules/waypoint/wp_regex.c \
 	modules/waypoint/wp_request.c \
 	modules/waypoint/wp_request.h \
 	modules/waypoint/wp_retry.c \
@@ -49,4 +48,4 @@ modules_waypoint_libwp_la_SOURCES = \
 role_LTLIBRARIES += modules/waypoint.la
 modules_waypoint_la_SOURCES = modules/waypoint/wp_role.c
 modules_waypoint_la_LDFLAGS = $(LDFLAGS_ROLE)
-modules_waypoint_la_LIBADD = modules/waypoint/libwp.la libappliance.la $(PCRE2_LIBS) $(PROTOBUF_C_LIBS)
+modules_waypoint_la_LIBADD = modules/waypoint/libwp.la libappliance.la $(PROTOBUF_C_LIBS)

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "codec/regex.h"
 #include "waypoint/wp_pack.h"
 #include "waypoint/wp_route.h"
 
@@ -247,8 +248,8 @@ rewrite_make(struct compile *c, const Ambit__Waypoint__Rewrite *m, struct wp_rew
 	} else if (m->path_change_case == AMBIT__WAYPOINT__REWRITE__PATH_CHANGE_REGEX) {
 		out->change = WP_PATH_REGEX;
 		out->path = ap_slice_of(m->regex->substitution);
-		out->regex = wp_regex_new(c->arena, ap_slice_of(m->regex->match), false, false, c->err);
-		if (out->regex == NULL)
+		out->regex = wp_regex_new(c->arena, ap_slice_of(m->regex->match), 0, c->err);
+		if (out->regex == NULL || ap_regex_check_replacement(out->regex, out->path, c->err) != 0)
 			return -EINVAL;
 	}
 	return 0;

@@ -6,7 +6,26 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "codec/regex.h"
 #include "net/x509.h"
+
+static void
+regex_free(void *arg)
+{
+	struct ap_regex *re = arg;
+
+	ap_regex_free(&re);
+}
+
+struct ap_regex *
+wp_regex_new(struct ap_arena *arena, struct ap_slice pattern, unsigned flags, struct ap_error *err)
+{
+	struct ap_regex *re = ap_regex_new(pattern, flags, err);
+
+	if (re != NULL)
+		ap_arena_defer(arena, regex_free, re);
+	return re;
+}
 
 int
 wp_text_compile(struct ap_arena *arena, const Ambit__Waypoint__StringMatch *m, bool ignore_case, struct wp_text *out,
@@ -39,7 +58,8 @@ wp_text_compile(struct ap_arena *arena, const Ambit__Waypoint__StringMatch *m, b
 	case AMBIT__WAYPOINT__STRING_MATCH__KIND_REGEX:
 		t.kind = WP_TEXT_REGEX;
 		t.text = ap_slice_of(m->regex);
-		t.regex = wp_regex_new(arena, t.text, t.ignore_case, true, err);
+		t.regex = wp_regex_new(
+		    arena, t.text, AP_REGEX_FULL | (t.ignore_case ? AP_REGEX_NOCASE : 0U), err);
 		if (t.regex == NULL)
 			return -EINVAL;
 		break;
@@ -74,8 +94,18 @@ part_eq(struct ap_slice a, struct ap_slice b, bool ignore_case)
 	return ignore_case ? ap_slice_eq_nocase(a, b) : ap_slice_eq(a, b);
 }
 
+static bool
+regex_matches(const struct ap_regex *re, bool *undecided, struct ap_slice v)
+{
+	enum ap_regex_result r = ap_regex_match(re, v);
+
+	if (r == AP_REGEX_LIMIT && undecided != NULL)
+		*undecided = true;
+	return r == AP_REGEX_YES;
+}
+
 bool
-wp_text_matches(const struct wp_text *t, struct wp_env *env, struct ap_slice v)
+wp_text_matches(const struct wp_text *t, bool *undecided, struct ap_slice v)
 {
 	size_t n = t->text.len;
 
@@ -89,7 +119,7 @@ wp_text_matches(const struct wp_text *t, struct wp_env *env, struct ap_slice v)
 	case WP_TEXT_ELEMENTS:
 		return v.len >= n && part_eq(ap_slice(v.ptr, n), t->text, t->ignore_case) &&
 		    (v.len == n || v.ptr[n] == '/');
-	case WP_TEXT_REGEX: return wp_regex_matches(t->regex, env, v);
+	case WP_TEXT_REGEX: return regex_matches(t->regex, undecided, v);
 	case WP_TEXT_PRESENT: return true;
 	case WP_TEXT_TEMPLATE: return wp_template_matches(t->text, v);
 	case WP_TEXT_ABSENT:

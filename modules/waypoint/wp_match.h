@@ -2,8 +2,8 @@
  * wp_match.h -- one request as routes and policies see it, and the compiled conditions on its texts.  Pure: nothing here
  * waits or opens anything.
  *
- * Glossary: a *view* is the request after path normalisation, with who sent it; a *text* is a compiled StringMatch; an
- * *env* is what matching needs of its thread (PCRE2's working memory).
+ * Glossary: a *view* is the request after path normalisation, with who sent it; a *text* is a compiled StringMatch.  A regular
+ * expression that runs into its limits matches nothing and makes the view *undecided*: such a request must be refused.
  */
 #ifndef WAYPOINT_WP_MATCH_H
 #define WAYPOINT_WP_MATCH_H
@@ -18,16 +18,14 @@
 
 struct ap_mesh_workload;
 
-struct wp_env {
-	void *match_data; /* pcre2_match_data */
-};
+struct ap_regex;
 
 struct wp_view {
 	struct ap_slice method, scheme, authority;
 	struct ap_slice path, query; /* query without '?'; NULL pointer: there is none */
 	const struct ap_fields *fields;
 	struct ap_arena *arena; /* of the request */
-	struct wp_env *env;
+	bool *undecided; /* set when an expression ran into its limits; NULL: nobody asks */
 	/* The client, as TLS proved it; empty: no identity. */
 	struct ap_slice identity; /* spiffe://... */
 	struct ap_slice principal; /* the same without spiffe:// */
@@ -55,7 +53,7 @@ struct wp_text {
 	uint8_t kind; /* enum wp_text_kind */
 	bool ignore_case;
 	struct ap_slice text;
-	struct wp_regex *regex;
+	struct ap_regex *regex; /* freed with the arena it was compiled in */
 };
 
 struct wp_named {
@@ -66,17 +64,8 @@ struct wp_named {
 
 struct Ambit__Waypoint__StringMatch;
 
-void wp_env_init(struct wp_env *env);
-void wp_env_done(struct wp_env *env);
-
-/* Compiled in the arena, freed with it. Patterns with look-around, back-references, recursion or verbs are refused. */
-struct wp_regex *wp_regex_new(struct ap_arena *arena, struct ap_slice pattern, bool ignore_case, bool whole,
-    struct ap_error *err);
-/* Whole-text match; a match that runs into its limits is none. */
-bool wp_regex_matches(const struct wp_regex *r, struct wp_env *env, struct ap_slice text);
-/* Replace every match; "\1" in the substitution is a capture. Empty pointer when the arena is full. */
-struct ap_slice wp_regex_replace(const struct wp_regex *r, struct wp_env *env, struct ap_slice text,
-    struct ap_slice substitution, struct ap_arena *arena);
+/* Freed with the arena. NULL with err: refused. */
+struct ap_regex *wp_regex_new(struct ap_arena *arena, struct ap_slice pattern, unsigned flags, struct ap_error *err);
 
 /* From the wire; texts are not copied: the message lives in the same arena. */
 int wp_text_compile(struct ap_arena *arena, const struct Ambit__Waypoint__StringMatch *m, bool ignore_case,
@@ -84,7 +73,7 @@ int wp_text_compile(struct ap_arena *arena, const struct Ambit__Waypoint__String
 /* As Istio writes a value: "*" present, "abc*" prefix, "*abc" suffix, "abc" exact. */
 struct wp_text wp_text_pattern(struct ap_slice value);
 /* value with a NULL pointer: absent. */
-bool wp_text_matches(const struct wp_text *t, struct wp_env *env, struct ap_slice value);
+bool wp_text_matches(const struct wp_text *t, bool *undecided, struct ap_slice value);
 
 /* Value of a header of the request, several joined by ","; NULL pointer: absent. ":authority" and the like work too. */
 struct ap_slice wp_view_header(const struct wp_view *v, struct ap_slice name);

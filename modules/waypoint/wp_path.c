@@ -38,6 +38,13 @@ wp_path_split(struct ap_slice target, struct ap_slice *out_path, struct ap_slice
 	*out_query = ap_slice(target.ptr + at + 1, target.len - at - 1);
 }
 
+/* NUL, as it stands or encoded, is in no path. */
+static bool
+path_has_nul(struct ap_slice path)
+{
+	return ap_slice_find(path, '\0') != SIZE_MAX || ap_slice_search(path, AP_S("%00")) != SIZE_MAX;
+}
+
 /* Nothing that any step could change. */
 static bool
 path_is_plain(struct ap_slice path)
@@ -137,6 +144,8 @@ wp_path_normalise(struct ap_slice in, enum wp_normalise how, struct ap_arena *ar
 	if (in.len == 0 || in.ptr[0] != '/' || ap_slice_find(in, '#') != SIZE_MAX)
 		return -EINVAL;
 	wp_path_split(in, &path, &query);
+	if (path_has_nul(path))
+		return -EINVAL;
 	if (how == WP_NORMALISE_NONE || path_is_plain(path)) {
 		*out = in;
 		return 0;

@@ -70,7 +70,6 @@ struct wp_worker {
 	struct ap_hbone_pool *hbone;
 	struct ap_http_pool *pool;
 	struct ap_lua_host *lua;
-	struct wp_env env;
 	struct ap_map clusters; /* struct wp_cluster */
 	struct ap_listener *hbone_listener;
 	struct ap_listener *plain_listeners[WP_PLAIN_MAX];

@@ -53,7 +53,7 @@ view_make(struct wp_request *r)
 	v->authority = r->head.authority;
 	v->fields = &r->head.fields;
 	v->arena = r->x->arena;
-	v->env = &r->ww->env;
+	v->undecided = &r->undecided;
 	wp_path_split(r->head.path, &v->path, &v->query);
 	wp_view_set_identity(v, d->identity);
 	v->source = d->source;
@@ -168,6 +168,10 @@ request_filter(struct wp_request *r)
 		r->route = r->port->fallback;
 	} else {
 		r->route = wp_route_find(r->port, &r->view, &r->match);
+	}
+	if (r->undecided) {
+		wp_answer(r, 500, WP_FLAG(NO_ROUTE), "match_limit", AP_SLICE_NONE);
+		return;
 	}
 	if (r->route == NULL) {
 		wp_answer(r, 404, WP_FLAG(NO_ROUTE), "route_not_found", AP_SLICE_NONE);

@@ -32,6 +32,7 @@ struct wp_request {
 	const struct wp_match *match;
 	const struct wp_destination *destination;
 	struct wp_view view;
+	bool undecided; /* a match ran into its limits */
 	struct ap_http_head head; /* as it goes upstream */
 	struct ap_slice original_path;
 	struct ap_lua_conn *lua_conn; /* NULL: no scripts */

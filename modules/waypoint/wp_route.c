@@ -7,7 +7,7 @@
 static bool
 named_holds(const struct wp_named *n, const struct wp_view *v, struct ap_slice value)
 {
-	bool r = wp_text_matches(&n->value, v->env, value);
+	bool r = wp_text_matches(&n->value, v->undecided, value);
 
 	return n->invert ? !r : r;
 }
@@ -15,13 +15,13 @@ named_holds(const struct wp_named *n, const struct wp_view *v, struct ap_slice v
 bool
 wp_match_holds(const struct wp_match *m, const struct wp_view *v)
 {
-	if (m->has_path && !wp_text_matches(&m->path, v->env, v->path))
+	if (m->has_path && !wp_text_matches(&m->path, v->undecided, v->path))
 		return false;
-	if (m->has_method && !wp_text_matches(&m->method, v->env, v->method))
+	if (m->has_method && !wp_text_matches(&m->method, v->undecided, v->method))
 		return false;
-	if (m->has_authority && !wp_text_matches(&m->authority, v->env, v->authority))
+	if (m->has_authority && !wp_text_matches(&m->authority, v->undecided, v->authority))
 		return false;
-	if (m->has_scheme && !wp_text_matches(&m->scheme, v->env, v->scheme))
+	if (m->has_scheme && !wp_text_matches(&m->scheme, v->undecided, v->scheme))
 		return false;
 	for (uint32_t i = 0; i < m->header_count; i++)
 		if (!named_holds(&m->headers[i], v, wp_view_header(v, m->headers[i].name)))

@@ -53,7 +53,7 @@ struct wp_rewrite {
 	bool is_set;
 	uint8_t change; /* enum wp_path_change */
 	struct ap_slice path, authority;
-	struct wp_regex *regex;
+	struct ap_regex *regex;
 };
 
 struct wp_redirect {

@@ -127,7 +127,6 @@ is_allowed(struct wp_down *d, struct wp_binding *b)
 {
 	struct wp_view v = {
 		.arena = d->arena,
-		.env = &d->ww->env,
 		.source = d->source,
 		.destination_ip = d->destination_ip,
 		.destination_port = d->port,

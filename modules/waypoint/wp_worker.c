@@ -73,7 +73,6 @@ wp_worker_start(void *self, struct ap_worker *w, void **ws, struct ap_error *err
 	ap_list_init(&ww->downs);
 	ap_list_init(&ww->mirror_list);
 	ap_list_init(&ww->request_list);
-	wp_env_init(&ww->env);
 	ww->cache = wp_cache_new();
 	ww->lua = ap_lua_host_new(w->shard);
 	ww->mesh = ap_mesh_feed_attach(wp->mesh, w, NULL, NULL);
@@ -117,7 +116,6 @@ worker_free(void *p)
 	struct wp_worker *ww = p;
 
 	wp_table_done(&ww->table);
-	wp_env_done(&ww->env);
 	ap_free(&ww);
 }
 

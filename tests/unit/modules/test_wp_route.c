@@ -94,10 +94,10 @@ world_add(struct world *w, char kind, const char *path)
 }
 
 static const char *
-find(const struct wp_host *h, struct wp_env *env, struct ap_arena *arena, const char *path, bool with_index)
+find(const struct wp_host *h, struct ap_arena *arena, const char *path, bool with_index)
 {
 	struct wp_port port = *wp_host_port(h, 80);
-	struct wp_view v = { .path = ap_slice_of(path), .method = AP_S("GET"), .env = env, .arena = arena };
+	struct wp_view v = { .path = ap_slice_of(path), .method = AP_S("GET"), .arena = arena };
 	const struct wp_match *m;
 	const struct wp_route *r;
 
@@ -113,11 +113,9 @@ test_the_first_match_wins(void **state)
 	static struct world w;
 	struct ap_arena *arena = ap_arena_new(65536);
 	struct ap_error err = { 0 };
-	struct wp_env env;
 	struct wp_host *h;
 
 	(void)state;
-	wp_env_init(&env);
 	world_init(&w);
 	world_add(&w, 'e', "/a/b"); /* 0 */
 	world_add(&w, 's', "/a");   /* 1 */
@@ -127,17 +125,16 @@ test_the_first_match_wins(void **state)
 	world_add(&w, 'i', "/Case"); /* 5 */
 	h = host_pack(&w.host, &err);
 	assert_non_null(h);
-	assert_string_equal(find(h, &env, arena, "/a/b", false), "0");
-	assert_string_equal(find(h, &env, arena, "/a", false), "1");
-	assert_string_equal(find(h, &env, arena, "/a/", false), "1");
-	assert_string_equal(find(h, &env, arena, "/ab", false), "2");
-	assert_string_equal(find(h, &env, arena, "/x/12", false), "3");
-	assert_string_equal(find(h, &env, arena, "/x/12y", false), "none");
-	assert_string_equal(find(h, &env, arena, "/i.png", false), "4");
-	assert_string_equal(find(h, &env, arena, "/cASE", false), "5");
-	assert_string_equal(find(h, &env, arena, "/", false), "none");
+	assert_string_equal(find(h, arena, "/a/b", false), "0");
+	assert_string_equal(find(h, arena, "/a", false), "1");
+	assert_string_equal(find(h, arena, "/a/", false), "1");
+	assert_string_equal(find(h, arena, "/ab", false), "2");
+	assert_string_equal(find(h, arena, "/x/12", false), "3");
+	assert_string_equal(find(h, arena, "/x/12y", false), "none");
+	assert_string_equal(find(h, arena, "/i.png", false), "4");
+	assert_string_equal(find(h, arena, "/cASE", false), "5");
+	assert_string_equal(find(h, arena, "/", false), "none");
 	wp_host_unref(&h);
-	wp_env_done(&env);
 	ap_arena_free(&arena);
 }
 
@@ -148,10 +145,8 @@ test_the_index_agrees_with_trying_in_order(void **state)
 	static const char kinds[] = "eeepppssrxi";
 	struct ap_arena *arena = ap_arena_new((size_t)1 << 20);
 	struct ap_error err = { 0 };
-	struct wp_env env;
 
 	(void)state;
-	wp_env_init(&env);
 	for (int round = 0; round < 60; round++) {
 		static struct world w;
 		struct wp_host *h;
@@ -175,13 +170,12 @@ test_the_index_agrees_with_trying_in_order(void **state)
 
 			for (size_t k = 1; k <= len; k++)
 				path[k] = "ab/"[ap_rand_below(3)];
-			if (strcmp(find(h, &env, arena, path, true), find(h, &env, arena, path, false)) != 0)
-				fail_msg("%s: %s by the index, %s in order", path, find(h, &env, arena, path, true),
-				    find(h, &env, arena, path, false));
+			if (strcmp(find(h, arena, path, true), find(h, arena, path, false)) != 0)
+				fail_msg("%s: %s by the index, %s in order", path, find(h, arena, path, true),
+				    find(h, arena, path, false));
 		}
 		wp_host_unref(&h);
 	}
-	wp_env_done(&env);
 	ap_arena_free(&arena);
 }
 
