@@ -187,6 +187,20 @@ root(struct api_request *r)
 	api_send(r, 200, doc);
 }
 
+/* kubectl looks here for kinds that the schemas do not have, and gives up a whole file when there is no answer. */
+static void
+no_definitions(struct api_request *r)
+{
+	struct ap_doc *doc = ap_doc_new_map(r->arena), *meta = ap_doc_new_map(r->arena);
+
+	set(r, doc, "kind", "CustomResourceDefinitionList");
+	set(r, doc, "apiVersion", "apiextensions.k8s.io/v1");
+	set(r, meta, "resourceVersion", "1");
+	ap_doc_set(r->arena, doc, "metadata", meta);
+	ap_doc_set(r->arena, doc, "items", ap_doc_new_list(r->arena));
+	api_send(r, 200, doc);
+}
+
 bool
 api_discovery(struct api_request *r)
 {
@@ -202,6 +216,8 @@ api_discovery(struct api_request *r)
 		return resource_list(r, AP_S(""), AP_S("v1"));
 	} else if (ap_slice_eq(path, AP_S("/apis"))) {
 		group_list(r);
+	} else if (ap_slice_eq(path, AP_S("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"))) {
+		no_definitions(r);
 	} else if (ap_slice_starts(path, AP_S("/apis/"))) {
 		rest = ap_slice_from(path, 6);
 		group = ap_slice_cut(&rest, '/');

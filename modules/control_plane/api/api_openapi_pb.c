@@ -228,26 +228,35 @@ put_definition(struct ap_buf *definitions, const struct ap_kind *k, const char *
 	put_part(definitions, DEFINITIONS_ITEM, &named);
 }
 
-/* One PATCH with a query parameter dryRun. */
 static void
-put_path(struct ap_buf *paths, const struct ap_kind *k, const char *version)
+put_query_parameter(struct ap_buf *operation, const char *name)
 {
-	struct ap_buf query, non_body, parameter, item, operation, path, named;
-	char name[400];
+	struct ap_buf query, non_body, parameter, item;
 
 	ap_buf_init(&query, 1024);
 	ap_buf_init(&non_body, 1024);
 	ap_buf_init(&parameter, 1024);
 	ap_buf_init(&item, 1024);
-	ap_buf_init(&operation, 4096);
-	ap_buf_init(&path, 4096);
-	ap_buf_init(&named, 8192);
 	put_text(&query, QUERY_IN, "query");
-	put_text(&query, QUERY_NAME, "dryRun");
+	put_text(&query, QUERY_NAME, name);
 	put_part(&non_body, PARAMETER_QUERY, &query);
 	put_part(&parameter, 2, &non_body);
 	put_part(&item, 1, &parameter);
-	put_part(&operation, OPERATION_PARAMETERS, &item);
+	put_part(operation, OPERATION_PARAMETERS, &item);
+}
+
+/* One PATCH with the query parameters by which kubectl tells what the server can do. */
+static void
+put_path(struct ap_buf *paths, const struct ap_kind *k, const char *version)
+{
+	struct ap_buf operation, path, named;
+	char name[400];
+
+	ap_buf_init(&operation, 4096);
+	ap_buf_init(&path, 4096);
+	ap_buf_init(&named, 8192);
+	put_query_parameter(&operation, "dryRun");
+	put_query_parameter(&operation, "fieldValidation");
 	put_gvk(&operation, OPERATION_EXTENSION, k, version, false);
 	put_part(&path, PATH_ITEM_PATCH, &operation);
 	snprintf(name, sizeof(name), "%s%s/%s/%s%s/{name}", k->group[0] == '\0' ? "/api" : "/apis/", k->group, version,
