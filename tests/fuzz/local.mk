@@ -16,6 +16,7 @@ FUZZERS += tests/fuzz/fuzz_grpc
 FUZZERS += tests/fuzz/fuzz_http
 FUZZERS += tests/fuzz/fuzz_http1
 FUZZERS += tests/fuzz/fuzz_json
+FUZZERS += tests/fuzz/fuzz_mesh
 FUZZERS += tests/fuzz/fuzz_prom
 FUZZERS += tests/fuzz/fuzz_proxyproto
 FUZZERS += tests/fuzz/fuzz_regex

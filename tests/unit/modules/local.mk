@@ -41,3 +41,9 @@ TESTS += tests/unit/modules/test_cp_store
 tests_unit_modules_test_cp_store_SOURCES = tests/unit/modules/test_cp_store.c $(CP_CORE)
 tests_unit_modules_test_cp_store_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_cp_store_LDADD = $(LIBS_UNIT)
+check_PROGRAMS += tests/unit/modules/test_zt_route
+TESTS += tests/unit/modules/test_zt_route
+tests_unit_modules_test_zt_route_SOURCES = tests/unit/modules/test_zt_route.c tests/unit/mesh/wire.h \
+	modules/ztunnel/zt_dns_names.c modules/ztunnel/zt_owner.c modules/ztunnel/zt_route.c
+tests_unit_modules_test_zt_route_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_zt_route_LDADD = $(LIBS_UNIT)
