@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "control_plane/api/api_priv.h"
 #include "model/checks.h"
+
+AP_LOG_MODULE(audit);
 
 #define DOC_ARENA ((size_t)64 * 1024 * 1024)
 
@@ -167,13 +170,22 @@ send_with_secret(struct api_request *r, int status, const struct ap_resource *re
 	api_send(r, status, doc);
 }
 
+/* Who changed what; status is written by machines all the time and says nothing of intent. */
+static void
+audit(struct api_request *r, const char *verb, const struct ap_resource *res)
+{
+	if (r->target.subresource.len == 0)
+		LOG_INFO(NULL, "%.*s %s %.*s, revision %llu", AP_FMT(r->user), verb, AP_FMT(res->key),
+		    (unsigned long long)cp_revision(r->cp));
+}
+
 void
 api_store(struct api_request *r, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb verb, int status)
 {
 	struct ap_errors errs = { 0 }, unknown = { 0 };
 	enum validation validation;
 	struct ap_slice name;
-	struct cp_result result;
+	struct cp_result result = { 0 };
 	unsigned flags;
 	bool bad;
 
@@ -193,14 +205,19 @@ api_store(struct api_request *r, struct ap_arena *arena, struct ap_doc *doc, enu
 	} else {
 		if (validation == VALIDATE_WARN)
 			warn_unknown(r, &unknown);
-		if (cp_put(r->cp, arena, doc, verb, flags, r->arena, &result, &errs) != 0)
+		if (cp_put(r->cp, arena, doc, verb, flags, r->arena, &result, &errs) != 0) {
 			api_fail_errors(r, &errs, name);
-		else if (result.secret.len > 0)
+			goto done;
+		}
+		if (result.changed && (flags & CP_APPLY_DRY_RUN) == 0)
+			audit(r, result.created ? "created" : "changed", result.resource);
+		if (result.secret.len > 0)
 			send_with_secret(r, status, result.resource, result.secret);
 		else
 			api_send_resource(r, result.created ? 201 : status, result.resource);
-		ap_resource_unref(&result.resource);
 	}
+done:
+	ap_resource_unref(&result.resource);
 	ap_errors_done(&errs);
 	ap_errors_done(&unknown);
 }
@@ -296,6 +313,8 @@ api_delete(struct api_request *r)
 		} else if (!result.changed && (flags & CP_APPLY_DRY_RUN) == 0) {
 			api_send_resource(r, 200, result.resource); /* marked; finalizers must go first */
 		} else {
+			if (result.changed)
+				audit(r, "deleted", result.resource);
 			answer = api_status_doc(r->arena, 200, NULL, AP_S(""));
 			ap_doc_remove(answer, "message");
 			ap_doc_remove(answer, "code");
@@ -337,6 +356,8 @@ api_delete_collection(struct api_request *r)
 		if (cp_current(r->cp, items[i]->key) == NULL)
 			continue;
 		rc = cp_remove(r->cp, items[i]->key, flags, &result, &err);
+		if (rc == 0 && result.changed)
+			audit(r, "deleted", result.resource);
 		ap_resource_unref(&result.resource);
 	}
 	end = cp_batch_end(r->cp, &err);
