@@ -249,6 +249,10 @@ check_spec(const struct ap_doc *spec, struct ap_errors *errs)
 		ap_complain(errs, spec, "only one of targetRefs or selector can be set");
 	if (custom && ap_doc_string(ap_doc_get(spec, "provider"), "name", "").len == 0)
 		ap_errors_add(errs, AP_SCHEMA_REQUIRED, spec->at, ".provider.name: is required with action CUSTOM");
+	/* Requests that an outside authorizer would deny must not pass because nobody asks it. */
+	if (custom)
+		ap_errors_add(errs, -ENOTSUP, ap_doc_get(spec, "action")->at,
+		    ".action: CUSTOM is not honoured by Ambit, and going on without it would weaken security");
 	if (!custom && ap_check_has(spec, "provider"))
 		ap_complain(errs, spec, ".provider: must not be set with action %.*s", AP_FMT(action));
 	if (ap_slice_eq(action, AP_S("DENY")) && (rules == NULL || rules->count == 0))

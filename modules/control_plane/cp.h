@@ -33,6 +33,7 @@ struct ap_worker;
 struct cp_api;
 struct cp_ca;
 struct cp_grpc;
+struct cp_reported;
 struct cp_store;
 struct cp_xds;
 
@@ -83,6 +84,7 @@ struct cp {
 	struct ap_config *config; /* counted; settings' slices live in it */
 	struct cp_store *store;
 	struct cp_api *api;
+	struct cp_reported *reported;
 	struct cp_ca *ca;   /* NULL until cp_ca made it */
 	struct cp_xds *xds; /* NULL until cp_xds made it */
 	struct cp_grpc *grpc; /* NULL when xDS is not served */

@@ -18,6 +18,7 @@
 #include "control_plane/api/api.h"
 #include "control_plane/cp_ca.h"
 #include "control_plane/cp_grpc.h"
+#include "control_plane/cp_reported.h"
 #include "control_plane/cp_store.h"
 #include "control_plane/cp_xds.h"
 #include "event/mailbox.h"
@@ -88,6 +89,7 @@ start_services(struct cp *cp, struct ap_error *err)
 	ap_tls_unref(&tls);
 	if (cp->api == NULL || cp_api_write_kubeconfig(cp->api, cp_ca_roots(cp->ca), err) != 0)
 		return err->code;
+	cp->reported = cp_reported_start(cp);
 	cp->xds = cp_xds_start(cp, err);
 	if (cp->xds == NULL)
 		return err->code;
@@ -131,6 +133,7 @@ stop_on_worker(struct ap_worker *w, void *arg)
 	cp->ready = false;
 	cp_grpc_stop(&cp->grpc);
 	cp_xds_stop(&cp->xds);
+	cp_reported_stop(&cp->reported);
 	cp_api_stop(&cp->api);
 	cp_ca_free(&cp->ca);
 	cp_store_close(cp);

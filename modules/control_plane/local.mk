@@ -22,6 +22,8 @@ modules_control_plane_la_SOURCES = \
 	modules/control_plane/cp.h \
 	modules/control_plane/cp_apply.c \
 	modules/control_plane/cp_files.c \
+	modules/control_plane/cp_reported.c \
+	modules/control_plane/cp_reported.h \
 	modules/control_plane/cp_role.c \
 	modules/control_plane/cp_settings.c \
 	modules/control_plane/cp_store.c \

@@ -751,3 +751,26 @@ def test_two_services_cannot_have_one_address(server):
         body = service(name)
         body["spec"]["clusterIP"] = "10.9.8.7"
         assert server.post(SVC, body)[0] == status
+
+
+def test_fields_that_are_not_honoured_are_named_in_status(server):
+    path = "/apis/networking.istio.io/v1/namespaces/default/destinationrules"
+    body = {"metadata": {"name": "d"}, "spec": {"host": "a", "trafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 3}}}}
+    assert server.post(path, body)[0] == 201
+
+    def condition():
+        status = server.get(path + "/d")[1].get("status", {})
+        found = [c for c in status.get("conditions", []) if c["type"] == "ambit.mesh/Honoured"]
+        return found[0] if found else None
+
+    wait_for(condition, what="the condition")
+    assert condition()["status"] == "False" and "spec.trafficPolicy.outlierDetection" in condition()["message"]
+    server.patch(path + "/d", {"spec": {"trafficPolicy": None}})
+    wait_for(lambda: condition()["status"] == "True", what="the condition to turn")
+
+
+def test_what_would_weaken_security_when_ignored_is_refused(server):
+    path = "/apis/security.istio.io/v1/namespaces/default/authorizationpolicies"
+    body = {"metadata": {"name": "p"}, "spec": {"action": "CUSTOM", "provider": {"name": "x"}, "rules": [{}]}}
+    status, answer = server.post(path, body)
+    assert status == 422 and "weaken security" in answer["message"]
