@@ -61,13 +61,8 @@ def rss_kib(pid):
     return 0
 
 
-def child_of(pid):
-    """The program itself: nsenter runs it in place."""
-    return pid
-
-
 class Way:
-    """One way from the client to the server: where to connect, and whose CPU counts."""
+    """One way from the client to the server: where to connect, and whose CPU counts (nsenter runs a program in its own place)."""
 
     def __init__(self, name, address, port, processes):
         self.name, self.address, self.port = name, address, port
@@ -104,7 +99,7 @@ def start_ztunnels(world):
     world.workload("client", "app", "client", A)
     world.workload("server", "app", "server", B, {"app/server.app.svc.cluster.local": {80: 9000}})
     world.service("server", "app", VIP, {80: 9000})
-    a = world.a.start([CLIENT], ztunnel={"accessLog": "off"} if False else None).process
+    a = world.a.start([CLIENT]).process
     b = world.b.start([SERVER]).process
     return Way("Ambit ztunnel ×2", VIP, 80, [a, b])
 

@@ -62,6 +62,8 @@ static bool reconnects;
 static unsigned live;
 static uint32_t *latency;
 static uint64_t latency_max;
+static const char *first_error = ""; /* what the first connection that broke was doing */
+static int first_errno;
 
 static uint64_t
 now_ns(void)
@@ -171,11 +173,14 @@ open_client(struct conn *c)
 	watch(c, EPOLL_CTL_ADD);
 }
 
-/* A client's connection has done its work or broke. */
+/* A client's connection has done its work, or broke while doing what is said. */
 static void
-client_over(struct conn *c, bool fine)
+client_over(struct conn *c, const char *failed)
 {
-	errors += !fine;
+	if (failed != NULL && errors++ == 0) {
+		first_error = failed;
+		first_errno = errno;
+	}
 	drop(c);
 	live--;
 	if (reconnects && left > 0) {
@@ -195,11 +200,11 @@ client_got(struct conn *c, size_t n)
 	note_latency(now_ns() - c->started_ns);
 	done_count++;
 	if (reconnects) {
-		client_over(c, true);
+		client_over(c, NULL);
 		return;
 	}
 	if (left == 0) {
-		client_over(c, true);
+		client_over(c, NULL);
 		return;
 	}
 	left--;
@@ -207,7 +212,7 @@ client_got(struct conn *c, size_t n)
 	c->to_send = size_each;
 	c->started_ns = now_ns();
 	if (!push(c))
-		client_over(c, false);
+		client_over(c, "send again");
 }
 
 static void
@@ -217,7 +222,8 @@ client_eof(struct conn *c)
 
 	if (c->hello.mode == 'U')
 		total_bytes += c->sent;
-	client_over(c, fine);
+	errno = 0;
+	client_over(c, fine ? NULL : "early end");
 }
 
 static void
@@ -262,7 +268,7 @@ on_conn(struct conn *c, uint32_t events)
 		if (c->is_server)
 			drop(c);
 		else
-			client_over(c, false);
+			client_over(c, "send");
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
@@ -274,7 +280,7 @@ on_conn(struct conn *c, uint32_t events)
 		if (c->is_server)
 			drop(c);
 		else
-			client_over(c, false);
+			client_over(c, "receive");
 	} else if (n == 0) {
 		if (c->is_server)
 			server_eof(c);
@@ -356,10 +362,11 @@ run(unsigned connections)
 		open_client(&conns[i]);
 	}
 	while (live > 0) {
-		int n = epoll_wait(ep, got, 256, 30000);
+		int n = epoll_wait(ep, got, 256, 10000);
 
 		if (n == 0) {
 			errors += live;
+			first_error = "silence";
 			break;
 		}
 		for (int i = 0; i < n; i++)
@@ -369,8 +376,8 @@ run(unsigned connections)
 	    "{\"seconds\": %.6f, \"bytes\": %llu, \"count\": %llu, \"errors\": %llu, \"p50\": %llu, \"p99\": %llu, "
 	    "\"max\": %llu}\n",
 	    (double)(now_ns() - start) / 1e9, (unsigned long long)total_bytes, (unsigned long long)done_count,
-	    (unsigned long long)errors, (unsigned long long)percentile(0.5), (unsigned long long)percentile(0.99),
-	    (unsigned long long)latency_max);
+	    (unsigned long long)errors, first_error, errors > 0 ? strerror(first_errno) : "",
+	    (unsigned long long)percentile(0.5), (unsigned long long)percentile(0.99), (unsigned long long)latency_max);
 	free(conns);
 }
 
