@@ -19,9 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "scenario"))
-from zt_world import BUILD, World, inside, wait_for  # noqa: E402
+from zt_world import BUILD, World, inside  # noqa: E402
 
-VIP, A, B = "240.240.0.10", "10.77.0.1", "10.77.0.2"
+VIP, A, B = "240.240.0.10", "10.77.0.1", "10.77.0.2"  # two hosts of the mesh
+C, D = "10.77.0.3", "10.77.0.4"  # and two outside
 CLIENT = {"name": "client", "namespace": "app", "serviceAccount": "client", "select": {"user": "0"}}
 SERVER = {"name": "server", "namespace": "app", "serviceAccount": "server", "select": {"user": "0"}, "ports": [{"port": 9000}]}
 
@@ -64,8 +65,8 @@ def rss_kib(pid):
 class Way:
     """One way from the client to the server: where to connect, and whose CPU counts (nsenter runs a program in its own place)."""
 
-    def __init__(self, name, address, port, processes):
-        self.name, self.address, self.port = name, address, port
+    def __init__(self, name, host, address, port, processes):
+        self.name, self.host, self.address, self.port = name, host, address, port
         self.pids = [p.pid for p in processes]
 
     def cpu(self):
@@ -90,9 +91,9 @@ def start_haproxies(world):
     (world.folder / "ca.pem").write_text(world.ca.pem)
     pem = world.folder
     tls = f"ca-file {pem}/ca.pem ssl-min-ver TLSv1.3 alpn h2 verify required"
-    b = haproxy(world, "server", world.b, f"{B}:9101 ssl crt {pem}/b.pem {tls} no-tls-tickets", "127.0.0.1:9000")
-    a = haproxy(world, "client", world.a, f"{A}:9100", f"{B}:9101 ssl crt {pem}/a.pem {tls} no-ssl-reuse")
-    return Way("HAProxy mTLS ×2", A, 9100, [a, b])
+    d = haproxy(world, "server", world.d, f"{D}:9101 ssl crt {pem}/b.pem {tls} no-tls-tickets", "127.0.0.1:9000")
+    c = haproxy(world, "client", world.c, f"{C}:9100", f"{D}:9101 ssl crt {pem}/a.pem {tls} no-ssl-reuse")
+    return Way("HAProxy mTLS ×2", world.c, C, 9100, [c, d])
 
 
 def start_ztunnels(world):
@@ -101,13 +102,13 @@ def start_ztunnels(world):
     world.service("server", "app", VIP, {80: 9000})
     a = world.a.start([CLIENT]).process
     b = world.b.start([SERVER]).process
-    return Way("Ambit ztunnel ×2", VIP, 80, [a, b])
+    return Way("Ambit ztunnel ×2", world.a, VIP, 80, [a, b])
 
 
 def run(world, load, way, arguments):
     words = [way.address if w == "X" else str(way.port) if w == "P" else w for w in arguments]
     before = way.cpu()
-    r = world.a.run(load, *words, check=False)
+    r = way.host.run(load, *words, check=False)
     used = way.cpu() - before
     if r.returncode != 0:
         print(f"  {way.name}: {' '.join(words)}: {r.stdout} {r.stderr}", file=sys.stderr)
@@ -118,7 +119,7 @@ def idle_cost(world, way, count):
     """KiB per idle connection that has carried one request, in both proxies together."""
     before, held = way.rss(), []
     hello = b"E\0\0\0" + (100).to_bytes(4, sys.byteorder) + bytes(8) + b"x" * 100
-    with inside(world.a.netns):
+    with inside(way.host.netns):
         for _ in range(count):
             s = socket.create_connection((way.address, way.port), 10)
             s.sendall(hello)
@@ -189,18 +190,15 @@ def main():
         world = World(folder)
         try:
             world.a, world.b = world.host("a", A), world.host("b", B)
-            server = world.b.popen(load, "serve", "9000")
-            world.closing.append(server.terminate)
-            ways = [Way("bare", B, 9000, []), start_haproxies(world)]
+            world.c, world.d = world.host("c", C), world.host("d", D)
+            for host in (world.b, world.d):
+                world.closing.append(host.popen(load, "serve", "9000").terminate)
+            ways = [Way("bare", world.c, D, 9000, []), start_haproxies(world), start_ztunnels(world)]
             time.sleep(0.5)
-            # Bare is measured through running ztunnels too: mesh mode captures what the mesh knows, so use an address it does not.
-            world.ip("-n", world.b.netns, "addr", "add", "10.77.0.3/24", "dev", "eth0")
-            ways[0].address = "10.77.0.3"
-            ways.append(start_ztunnels(world))
             base = {w.name: w.rss() for w in ways}
             if options.hold:
                 print(" ".join(f"{w.name}: {w.address}:{w.port} {w.pids}" for w in ways))
-                print(f"client: nsenter --net=/run/netns/{world.a.netns} {load}")
+                print(f"clients: nsenter --net=/run/netns/{world.a.netns} (or {world.c.netns}) {load}")
                 input()
                 return
             rows = measure(world, load, ways, options.rounds, options.only)

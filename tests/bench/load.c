@@ -373,8 +373,8 @@ run(unsigned connections)
 			on_conn(got[i].data.ptr, got[i].events);
 	}
 	(void)printf(
-	    "{\"seconds\": %.6f, \"bytes\": %llu, \"count\": %llu, \"errors\": %llu, \"p50\": %llu, \"p99\": %llu, "
-	    "\"max\": %llu}\n",
+	    "{\"seconds\": %.6f, \"bytes\": %llu, \"count\": %llu, \"errors\": %llu, \"first_error\": \"%s %s\", "
+	    "\"p50\": %llu, \"p99\": %llu, \"max\": %llu}\n",
 	    (double)(now_ns() - start) / 1e9, (unsigned long long)total_bytes, (unsigned long long)done_count,
 	    (unsigned long long)errors, first_error, errors > 0 ? strerror(first_errno) : "",
 	    (unsigned long long)percentile(0.5), (unsigned long long)percentile(0.99), (unsigned long long)latency_max);
