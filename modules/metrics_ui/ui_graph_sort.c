@@ -186,6 +186,9 @@ sort_flow(struct ui_build *b, const struct ui_graph_flow *gf)
 	struct ui_node *dst = destination_node(b, f);
 	struct ui_report *r;
 
+	/* Neither end is of the mesh: nothing that a picture of it could tell. */
+	if (src == NULL && dst != NULL && dst->kind == UI_NODE_OUTSIDE)
+		return;
 	if (src == NULL)
 		src = outside(b);
 	if (src == NULL || dst == NULL)

@@ -93,7 +93,6 @@ add_safety(struct ap_fields *f)
 	ap_fields_add(f, AP_S("x-frame-options"), AP_S("DENY"));
 	ap_fields_add(f, AP_S("referrer-policy"), AP_S("no-referrer"));
 	ap_fields_add(f, AP_S("cross-origin-resource-policy"), AP_S("same-origin"));
-	ap_fields_add(f, AP_S("cross-origin-opener-policy"), AP_S("same-origin"));
 }
 
 /* Send a head and, unless it is for HEAD or 304, the body. Takes `body` over when it is given; else `bytes` must be static. */

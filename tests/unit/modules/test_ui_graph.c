@@ -154,6 +154,17 @@ a_plaintext_client_is_outside(void **state)
 }
 
 static void
+what_has_no_end_in_the_mesh_is_not_shown(void **state)
+{
+	struct world *w = *state;
+	const struct row row = { "source", NULL, NULL, NULL, NULL, NULL, NULL, "unknown", { .opened = 3, .failed = 3 } };
+
+	add(w, &row);
+	assert_int_equal(build(w, false, false)->edge_count, 0);
+	assert_int_equal(build(w, true, false)->node_count, 0);
+}
+
+static void
 add_waypoint_path(struct world *w)
 {
 	const struct row rows[] = {
@@ -397,6 +408,7 @@ main(void)
 		T(direct_traffic_counts_once_as_the_destination_says),
 		T(a_server_outside_the_mesh_is_seen_by_the_source_alone),
 		T(a_plaintext_client_is_outside),
+		T(what_has_no_end_in_the_mesh_is_not_shown),
 		T(a_path_through_a_waypoint_is_one_edge_per_server),
 		T(a_waypoint_that_is_shown_stands_between_two_edges),
 		T(versions_are_one_node_when_nodes_are_identities),

@@ -138,7 +138,11 @@ export class Overlay {
 		const size = 5 + width;
 		c.fillStyle = colour;
 		c.beginPath();
-		if (this.topo.direction === "LR") {
+		if (edge.source === edge.target) {
+			c.moveTo(k.end.x - 4, k.end.y);
+			c.lineTo(k.end.x - 4 + size, k.end.y - size * 0.55);
+			c.lineTo(k.end.x - 4 + size, k.end.y + size * 0.55);
+		} else if (this.topo.direction === "LR") {
 			c.moveTo(k.end.x + 4, k.end.y);
 			c.lineTo(k.end.x + 4 - size, k.end.y - size * 0.55);
 			c.lineTo(k.end.x + 4 - size, k.end.y + size * 0.55);

@@ -174,3 +174,12 @@ export function controls(start: Point, end: Point, bends: Point[], down: boolean
 	const into = down ? { x: end.x, y: end.y - reach } : { x: end.x - reach, y: end.y };
 	return [out, ...bends, into];
 }
+
+// From a node back to itself, beside it.
+export function loop(start: Point, end: Point): Point[] {
+	return [
+		{ x: start.x + 46, y: start.y - 16 },
+		{ x: start.x + 54, y: (start.y + end.y) / 2 },
+		{ x: end.x + 46, y: end.y + 16 },
+	];
+}

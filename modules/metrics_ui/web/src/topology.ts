@@ -2,7 +2,7 @@
 import cytoscape from "cytoscape";
 import { health, load } from "./health";
 import { place, type Direction, type Layout, type LayoutNode, type Places } from "./layout";
-import { controls, way, type Point, type Way } from "./paint";
+import { controls, loop, way, type Point, type Way } from "./paint";
 import type { Graph, GraphEdge, GraphNode } from "./types";
 import type { View } from "./state";
 
@@ -180,20 +180,22 @@ export class Topology {
 		const nth = edge.data("nth") as number;
 		const aside = nth === 0 ? 0 : (nth % 2 ? 1 : -1) * Math.ceil(nth / 2) * 13;
 		const down = this.direction === "TB";
-		const from = down ? { x: aside, y: CARD.height / 2 } : { x: CARD.width / 2, y: aside };
-		const to = down ? { x: aside, y: -CARD.height / 2 } : { x: -CARD.width / 2, y: aside };
 		const s = edge.source();
 		const t = edge.target();
+		const isLoop = s.id() === t.id();
+		let from = down ? { x: aside, y: CARD.height / 2 } : { x: CARD.width / 2, y: aside };
+		let to = down ? { x: aside, y: -CARD.height / 2 } : { x: -CARD.width / 2, y: aside };
+		if (isLoop) [from, to] = [{ x: CARD.width / 2, y: -12 }, { x: CARD.width / 2, y: 12 }];
 		const sp = s.position();
 		const tp = t.position();
 		const start = { x: sp.x + from.x, y: sp.y + from.y };
 		const end = { x: tp.x + to.x, y: tp.y + to.y };
 		// Round by the columns between, unless somebody moved an end.
 		const bends = this.moved.has(s.id()) || this.moved.has(t.id()) ? [] : (this.bends.get(s.id() + "\0" + t.id()) ?? []);
-		const points = controls(start, end, bends, down);
+		const points = isLoop ? loop(start, end) : controls(start, end, bends, down);
 		const px = (p: Point) => `${p.x}px ${p.y}px`;
 		edge.data({ ...relative(start, end, points), from: px(from), to: px(to) });
-		this.ways.set(edge.id(), way(start, points, down ? { x: end.x, y: end.y - 4 } : { x: end.x - 4, y: end.y }));
+		this.ways.set(edge.id(), way(start, points, isLoop ? { x: end.x + 4, y: end.y } : down ? { x: end.x, y: end.y - 4 } : { x: end.x - 4, y: end.y }));
 	}
 
 	way(edge: cytoscape.EdgeSingular): Way {
