@@ -83,11 +83,11 @@ class Lab:
         out = self.exec(vm, *words, check=False, timeout=timeout + 15).stdout
         rest, _, last = out.rpartition("\n")
         status, seconds = last.split() if last else ("0", "0")
-        head, _, body = rest.partition("\r\n\r\n")
+        head, _, body = rest.partition("\n\n")
         while body.startswith("HTTP/"):
-            head, _, body = body.partition("\r\n\r\n")
+            head, _, body = body.partition("\n\n")
         fields = dict(
-            (line.split(":", 1)[0].lower(), line.split(":", 1)[1].strip()) for line in head.split("\r\n")[1:] if ":" in line
+            (line.split(":", 1)[0].lower(), line.split(":", 1)[1].strip()) for line in head.split("\n")[1:] if ":" in line
         )
         return Answer(int(status), fields, body, float(seconds))
 
