@@ -1,6 +1,7 @@
 # net -- sources of this floor (see appliance/LAYERS).
 libcore_la_SOURCES += \
 	appliance/net/capture.c appliance/net/capture.h \
+	appliance/net/conntrack.c appliance/net/conntrack.h \
 	appliance/net/listener.c appliance/net/listener.h \
 	appliance/net/relay.c appliance/net/relay.h \
 	appliance/net/resolve.c appliance/net/resolve.h \

@@ -80,6 +80,7 @@ struct zt_worker {
 	struct ap_hbone_pool *pool;
 	struct ap_tls *server_tls; /* asks zt_peer_choose for the real one */
 	struct ap_sock_diag *diag;
+	struct ap_conntrack *conntrack;
 	struct zt_owners *owners;
 	struct ap_listener *outbound, *inbound, *hbone;
 	struct ap_list conns;      /* zt_conn */

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/conntrack.h"
 #include "net/tcp.h"
 #include "ztunnel/zt.h"
 #include "ztunnel/zt_access_log.h"
@@ -116,8 +117,23 @@ pass_unmatched(struct zt_conn *c)
 	zt_dial_passthrough(c);
 }
 
+/* The kernel's word on the socket, by the port that we see, or else by the one it had before the redirection. */
+static int
+ask_owner(struct zt_worker *zw, const struct zt_conn *c, const struct ap_addr *peer, const struct ap_addr *to,
+    struct ap_socket_owner *out)
+{
+	struct ap_addr local, source;
+	int rc = ap_sock_diag_find(zw->diag, peer, to, out);
+
+	if (rc == 0)
+		return 0;
+	local = ap_tcp_local(c->down);
+	rc = ap_conntrack_original_source(zw->conntrack, &local, peer, &source);
+	return rc != 0 ? rc : ap_sock_diag_find(zw->diag, &source, to, out);
+}
+
 static enum zt_owner_result
-find_owner(struct zt_worker *zw, const struct ap_addr *peer, const struct ap_addr *to,
+find_owner(struct zt_worker *zw, const struct zt_conn *c, const struct ap_addr *peer, const struct ap_addr *to,
     const struct zt_hosted_workload **out)
 {
 	struct ap_socket_owner owner;
@@ -129,7 +145,7 @@ find_owner(struct zt_worker *zw, const struct ap_addr *peer, const struct ap_add
 		return ZT_OWNER_FOUND;
 	}
 	if (zw->hosted->count == 0 || ap_addr_ip(peer, &ip) != 0 ||
-	    ap_sock_diag_find(zw->diag, peer, to, &owner) != 0)
+	    ask_owner(zw, c, peer, to, &owner) != 0)
 		return ZT_OWNER_NONE;
 	return zt_owners_find(zw->owners, zw->hosted, &owner, &ip, out);
 }
@@ -167,7 +183,7 @@ zt_outbound_accept(int fd, const struct ap_addr *peer, void *arg)
 		zt_conn_end(c, ZT_END_RECURSIVE, NULL);
 		return;
 	}
-	switch (find_owner(zw, peer, &to, &owner)) {
+	switch (find_owner(zw, c, peer, &to, &owner)) {
 	case ZT_OWNER_FOUND:
 		c->hosted = zt_hosted_ref(zw->hosted);
 		c->source_identity = owner->spiffe;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/mailbox.h"
+#include "net/conntrack.h"
 #include "ztunnel/zt.h"
 #include "ztunnel/zt_access_log.h"
 #include "ztunnel/zt_conn.h"
@@ -113,6 +114,9 @@ open_all(struct zt_worker *zw, struct ap_error *err)
 	zw->diag = ap_sock_diag_new(err);
 	if (zw->diag == NULL)
 		return ap_error_wrap(err, "socket owners");
+	zw->conntrack = ap_conntrack_new(err);
+	if (zw->conntrack == NULL)
+		return err->code;
 	zw->server_tls = zt_peer_context(zw, err);
 	if (zw->server_tls == NULL || open_listeners(zw, err) != 0)
 		return err->code;
@@ -194,6 +198,7 @@ zt_worker_stop(void *ws)
 	ap_hbone_pool_free(&zw->pool);
 	ap_tls_unref(&zw->server_tls);
 	ap_sock_diag_free(&zw->diag);
+	ap_conntrack_free(&zw->conntrack);
 	zt_owners_free(&zw->owners);
 	zt_log_ring_free(&zw->log);
 	zt_script_view_free(&zw->scripts);
