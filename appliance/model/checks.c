@@ -1,14 +1,13 @@
 /* checks.c -- what rows cannot say of a single value. Each adds one sentence; the schema walk puts the path before it. No state. */
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/checks.h"
 
 #include <errno.h>
-#include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "codec/regex.h"
 
 static bool
 is_alnum(char c)
@@ -67,54 +66,19 @@ ap_check_is_header_name(struct ap_slice s)
 	return s.len > 0;
 }
 
-/* Istio and the Gateway API promise RE2: what it does not have must not begin to work here by accident. */
-static const char *
-beyond_re2(struct ap_slice s)
-{
-	for (size_t i = 0; i + 1 < s.len; i++) {
-		if (s.ptr[i] == '\\') {
-			if (s.ptr[i + 1] >= '1' && s.ptr[i + 1] <= '9')
-				return "back-references are not supported";
-			i++;
-			continue;
-		}
-		if (s.ptr[i] == '(' && s.ptr[i + 1] == '?' && i + 2 < s.len) {
-			struct ap_slice after = ap_slice_from(s, i + 2);
-
-			if (after.ptr[0] == '=' || after.ptr[0] == '!' || ap_slice_starts(after, AP_S("<=")) ||
-			    ap_slice_starts(after, AP_S("<!")))
-				return "look-around is not supported";
-			if (after.ptr[0] == '>')
-				return "atomic groups are not supported";
-		}
-	}
-	return NULL;
-}
-
+/* The proxies compile it the same way, so what is accepted here works there. */
 const char *
 ap_check_regex(struct ap_slice s, char *out, size_t size)
 {
-	const char *why = beyond_re2(s);
-	pcre2_code *code;
-	PCRE2_SIZE at = 0;
-	PCRE2_UCHAR text[120];
-	int number = 0;
+	struct ap_error err = { 0 };
+	struct ap_regex *re = ap_regex_new(s, AP_REGEX_FULL, &err);
 
-	if (s.len > 1024)
-		why = "it is longer than 1,024 bytes";
-	if (why != NULL) {
-		snprintf(out, size, "%s", why);
+	if (re == NULL) {
+		snprintf(out, size, "%s", err.text);
 		return out;
 	}
-	code = pcre2_compile((PCRE2_SPTR)(s.ptr == NULL ? "" : s.ptr), s.len, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C,
-	    &number, &at, NULL);
-	if (code != NULL) {
-		pcre2_code_free(code);
-		return NULL;
-	}
-	pcre2_get_error_message(number, text, sizeof(text));
-	snprintf(out, size, "%s (at byte %zu)", (const char *)text, (size_t)at + 1);
-	return out;
+	ap_regex_free(&re);
+	return NULL;
 }
 
 void
@@ -242,7 +206,7 @@ ap_check_regex_value(const struct ap_doc *v, struct ap_errors *errs)
 	char why[160];
 
 	if (ap_check_regex(v->string, why, sizeof(why)) != NULL)
-		ap_complain(errs, v, "\"%.*s\" cannot be used as a regular expression: %s", AP_FMT(v->string), why);
+		ap_complain(errs, v, "\"%.*s\" cannot be used: %s", AP_FMT(v->string), why);
 }
 
 /* [prefix/]name, name: letters, digits, '-', '_', '.', begins and ends with a letter or digit, at most 63. */

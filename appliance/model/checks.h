@@ -17,7 +17,7 @@ AP_PUBLIC_BEGIN
 bool ap_check_is_hostname(struct ap_slice s);     /* DNS name of labels, also in upper case, with '_' as Istio allows */
 bool ap_check_is_wild_hostname(struct ap_slice s); /* "*", "*.x.y", "*-a.x", or a name */
 bool ap_check_is_header_name(struct ap_slice s);  /* RFC 9110 token */
-/* NULL, or why the expression cannot be used. Full RE2 is a subset of what is compiled here, look-around is refused. */
+/* NULL, or why the expression cannot be used (codec/regex.h). */
 const char *ap_check_regex(struct ap_slice s, char *out, size_t size);
 
 /* For rows. Each wants a string unless said otherwise. */

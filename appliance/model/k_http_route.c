@@ -29,7 +29,7 @@ check_path(const struct ap_doc *node, struct ap_errors *errs)
 
 	if (ap_slice_eq(type, AP_S("RegularExpression"))) {
 		if (ap_check_regex(value, why, sizeof(why)) != NULL)
-			ap_complain(errs, node, ".value: cannot be used as a regular expression: %s", why);
+			ap_complain(errs, node, ".value: cannot be used: %s", why);
 		return;
 	}
 	if (value.len == 0 || value.ptr[0] != '/')
@@ -62,7 +62,7 @@ check_named(const struct ap_doc *node, struct ap_errors *errs)
 
 	if (ap_slice_eq(ap_doc_string(node, "type", "Exact"), AP_S("RegularExpression")) &&
 	    ap_check_regex(ap_doc_string(node, "value", ""), why, sizeof(why)) != NULL)
-		ap_complain(errs, node, ".value: cannot be used as a regular expression: %s", why);
+		ap_complain(errs, node, ".value: cannot be used: %s", why);
 }
 
 static const struct ap_field_row header_rows[] = {

@@ -70,7 +70,7 @@ check_named_value(const struct ap_doc *node, struct ap_errors *errs)
 
 	if (ap_doc_bool(node, "regex", false) &&
 	    ap_check_regex(ap_doc_string(node, "value", ""), why, sizeof(why)) != NULL)
-		ap_complain(errs, node, ".value: cannot be used as a regular expression: %s", why);
+		ap_complain(errs, node, ".value: cannot be used: %s", why);
 }
 
 static const struct ap_field_row header_rows[] = {

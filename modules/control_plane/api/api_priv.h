@@ -19,7 +19,6 @@
 #define API_ANSWER_MAX ((size_t)512 * 1024 * 1024)
 #define API_CONNECTIONS_MAX 2048U
 #define API_WATCHES_MAX 4096U
-#define API_WATCH_UNSENT_MAX ((size_t)4 * 1024 * 1024)
 #define API_MAGIC AP_MAGIC('a', 'p', 'i', 'q')
 
 enum api_role { API_NOBODY, API_VIEWER, API_ADMIN };
