@@ -99,7 +99,7 @@ dial_plain(struct zt_conn *c, const struct zt_point *to)
 void
 zt_dial_passthrough(struct zt_conn *c)
 {
-	dial_plain(c, &c->dst);
+	dial_plain(c, &c->actual);
 }
 
 /* HBONE. */

@@ -6,7 +6,7 @@ struct zt_route;
 
 /* Carry out a route; ends the connection when it refuses. */
 void zt_dial(struct zt_conn *c, const struct zt_route *r);
-/* Plain TCP to where it wanted to go; nothing is known of either end. */
+/* Plain TCP to c->actual. */
 void zt_dial_passthrough(struct zt_conn *c);
 /* The record ends: forget what the attempt kept. Fine when there is none. */
 void zt_attempt_drop(struct zt_conn *c);

@@ -3,7 +3,7 @@
  * that decides is fail closed: an unknown source, an ambiguous owner, a waypoint that cannot be resolved, a missing certificate.
  * A connection whose source or certificate is not there yet waits for it, a few seconds.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +18,8 @@
 #include "ztunnel/zt_plain.h"
 #include "ztunnel/zt_route.h"
 #include "ztunnel/zt_scripts.h"
+
+AP_LOG_MODULE(zt_outbound);
 
 #define WAIT_MS 5000U
 
@@ -98,6 +100,33 @@ zt_outbound_retry(struct zt_worker *zw)
 	}
 }
 
+/* A virtual address means nothing outside the mesh: one of the endpoints takes the call, in plain. False: c is gone. */
+static bool
+choose_endpoint(struct zt_conn *c)
+{
+	struct zt_worker *zw = c->zw;
+	struct ap_mesh_origin from = { .network = zw->zt->network };
+	struct ap_mesh_service *s = ap_mesh_find_vip(zw->table, &from, zw->zt->network, &c->dst.ip);
+	struct ap_mesh_pick u;
+
+	c->actual = c->dst;
+	if (s == NULL || s->mode == AP_MESH_LB_PASSTHROUGH || ap_mesh_at(zw->table, zw->zt->network, &c->dst.ip).count > 0)
+		return true;
+	c->service = ap_mesh_service_ref(s);
+	if (ap_mesh_sample_waypoint(zw->table, s) != NULL) {
+		zt_conn_end(c, ZT_END_UNMATCHED, "the service's waypoint takes callers with an identity alone");
+		return false;
+	}
+	if (ap_mesh_pick(zw->table, s, c->dst.port, &from, c->dst.ip.len == 16, NULL, NULL, &u) != AP_MESH_PICKED ||
+	    u.ip.len == 0) {
+		zt_conn_end(c, ZT_END_NO_UPSTREAM, s->hostname.ptr);
+		return false;
+	}
+	c->actual = (struct zt_point){ .ip = u.ip, .port = u.port };
+	c->destination = ap_mesh_workload_ref(u.workload);
+	return true;
+}
+
 /* Nobody's: either policy of this host refuses it, or it goes on as if we were not there. */
 static void
 pass_unmatched(struct zt_conn *c)
@@ -109,45 +138,62 @@ pass_unmatched(struct zt_conn *c)
 		return;
 	}
 	ap_series_add(zw->uncaptured, 1);
+	if (!choose_endpoint(c))
+		return;
 	/* To a workload of this very host its policy applies, as for any plaintext caller. */
-	if (zt_config_is_own_ip(&zw->zt->cfg, &c->dst.ip)) {
+	if (zt_config_is_own_ip(&zw->zt->cfg, &c->actual.ip)) {
+		c->dst = c->actual;
+		ap_mesh_workload_unref(&c->destination);
 		zt_plain_continue(c);
 		return;
 	}
 	zt_dial_passthrough(c);
 }
 
-/* The kernel's word on the socket, by the port that we see, or else by the one it had before the redirection. */
+/* The kernel's word on the socket that called; c->src becomes that socket's own address. 0 or negative errno. */
 static int
-ask_owner(struct zt_worker *zw, const struct zt_conn *c, const struct ap_addr *peer, const struct ap_addr *to,
-    struct ap_socket_owner *out)
+ask_kernel(struct zt_conn *c, const struct ap_addr *to, struct ap_socket_owner *out)
 {
-	struct ap_addr local, source;
-	int rc = ap_sock_diag_find(zw->diag, peer, to, out);
+	struct zt_worker *zw = c->zw;
+	struct ap_addr peer = zt_point_addr(&c->src), local, source;
+	int r = ap_sock_diag_find(zw->diag, &peer, to, out);
 
-	if (rc == 0)
-		return 0;
+	if (r != -ENOENT)
+		return r;
+	/* Translation may have changed the source port (net/conntrack.h). */
 	local = ap_tcp_local(c->down);
-	rc = ap_conntrack_original_source(zw->conntrack, &local, peer, &source);
-	return rc != 0 ? rc : ap_sock_diag_find(zw->diag, &source, to, out);
+	r = ap_conntrack_original_source(zw->conntrack, &local, &peer, &source);
+	if (r != 0 || ap_addr_eq(&source, &peer))
+		return -ENOENT;
+	c->src = zt_point_of(&source);
+	return ap_sock_diag_find(zw->diag, &source, to, out);
 }
 
-static enum zt_owner_result
-find_owner(struct zt_worker *zw, const struct zt_conn *c, const struct ap_addr *peer, const struct ap_addr *to,
-    const struct zt_hosted_workload **out)
+/* Whose connection it is. False: the kernel does not know the socket any more, so nobody may say that it is his. */
+static bool
+find_owner(struct zt_conn *c, const struct ap_addr *to, const struct zt_hosted_workload **out, enum zt_owner_result *result)
 {
+	struct zt_worker *zw = c->zw;
 	struct ap_socket_owner owner;
-	struct ap_ip ip;
+	int r;
 
+	*result = ZT_OWNER_FOUND;
 	/* One workload without selectors has every socket of the host: nothing to ask. */
 	if (zw->hosted->count == 1 && !zw->hosted->items[0].has_selector) {
 		*out = &zw->hosted->items[0];
-		return ZT_OWNER_FOUND;
+		return true;
 	}
-	if (zw->hosted->count == 0 || ap_addr_ip(peer, &ip) != 0 ||
-	    ask_owner(zw, c, peer, to, &owner) != 0)
-		return ZT_OWNER_NONE;
-	return zt_owners_find(zw->owners, zw->hosted, &owner, &ip, out);
+	*result = ZT_OWNER_NONE;
+	if (zw->hosted->count == 0)
+		return true;
+	r = ask_kernel(c, to, &owner);
+	if (r != 0) {
+		if (r != -ENOENT)
+			LOG_WARN_LIMIT(NULL, 1, "socket owner: %s", strerror(-r));
+		return false;
+	}
+	*result = zt_owners_find(zw->owners, zw->hosted, &owner, &c->src.ip, out);
+	return true;
 }
 
 static bool
@@ -165,6 +211,7 @@ zt_outbound_accept(int fd, const struct ap_addr *peer, void *arg)
 {
 	struct zt_worker *zw = arg;
 	const struct zt_hosted_workload *owner = NULL;
+	enum zt_owner_result result;
 	struct zt_conn *c;
 	struct ap_addr to;
 
@@ -183,7 +230,11 @@ zt_outbound_accept(int fd, const struct ap_addr *peer, void *arg)
 		zt_conn_end(c, ZT_END_RECURSIVE, NULL);
 		return;
 	}
-	switch (find_owner(zw, c, peer, &to, &owner)) {
+	if (!find_owner(c, &to, &owner, &result)) {
+		zt_conn_end(c, ZT_END_NO_SOURCE, "its socket is gone");
+		return;
+	}
+	switch (result) {
 	case ZT_OWNER_FOUND:
 		c->hosted = zt_hosted_ref(zw->hosted);
 		c->source_identity = owner->spiffe;

@@ -284,3 +284,40 @@ def test_direct_calls_to_our_own_ports_are_refused(world):
     world.a.start([CLIENT])
     for port in (15001, 15006):
         assert gets_nothing(world.a, ("10.77.0.1", port))
+
+
+def test_one_source_port_to_two_services_is_told_apart(world):
+    """The kernel gives the second of them another source port on its way to the proxy; its owner is found all the same."""
+    world.service("second", "app", "240.240.0.11", {80: 9000})
+    world.state["workloads"][1]["services"]["app/second.app.svc.cluster.local"] = {80: 9000}
+    world.write()
+    world.b.echo(9000)
+    world.a.start([CLIENT])
+    world.b.start([SERVER])
+    from zt_world import inside
+
+    sockets = []
+    with inside(world.a.netns):
+        for vip in (VIP, "240.240.0.11"):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.settimeout(5)
+            s.bind(("10.77.0.1", 33333))
+            s.connect((vip, 80))
+            sockets.append(s)
+    for s in sockets:
+        assert talk(s) == b"HELLO"
+        s.close()
+    assert world.a.sum("ambit_unmatched_connections_total") == 0
+    lines = wait_for(lambda: len(world.a.access()) == 2 and world.a.access(), what="log")
+    assert all("src.addr=10.77.0.1:33333 " in x and 'src.workload="client"' in x for x in lines)
+
+
+def test_a_program_without_a_workload_reaches_services_in_plain(world):
+    peers = world.b.echo(9000)
+    world.a.start([{**CLIENT, "select": {"user": "12345"}}])
+    world.b.start([SERVER])
+    with world.a.connect((VIP, 80)) as s:
+        assert talk(s) == b"HELLO"
+    assert peers[0][0] == "10.77.0.1"
+    assert world.b.sum("istio_tcp_connections_opened_total", connection_security_policy="unknown") == 1
