@@ -23,6 +23,23 @@ free_conn(void *ptr)
 	ap_mem_free(conn);
 }
 
+/* A server's last words are worth waiting for; everything that broke is cut, so that nothing looks whole which is not. */
+static void
+close_transport(struct ap_http_conn *conn)
+{
+	bool spoke_last = conn->why == AP_STREAM_OK || conn->why == AP_STREAM_PROTOCOL || conn->why == AP_STREAM_LIMIT ||
+	    conn->why == AP_STREAM_TIMEOUT;
+
+	if (spoke_last && conn->ops != NULL && conn->transport->error == AP_STREAM_OK && !conn->saw_eof &&
+	    (conn->is_server || conn->why != AP_STREAM_OK) && conn->last_words) {
+		ap_http_linger(conn->transport);
+		conn->transport = NULL;
+		return;
+	}
+	ap_stream_close(
+	    &conn->transport, conn->why == AP_STREAM_OK ? AP_STREAM_CLOSE_CLEAN : AP_STREAM_CLOSE_ABORT);
+}
+
 static void
 on_end(struct ap_task *t, void *arg)
 {
@@ -34,8 +51,7 @@ on_end(struct ap_task *t, void *arg)
 	if (conn->ops != NULL)
 		conn->ops->over(conn);
 	ap_timer_stop(&conn->timer);
-	ap_stream_close(
-	    &conn->transport, conn->why == AP_STREAM_OK ? AP_STREAM_CLOSE_CLEAN : AP_STREAM_CLOSE_ABORT);
+	close_transport(conn);
 	if (conn->is_server && conn->server->closed != NULL)
 		conn->server->closed(conn, conn->arg);
 	if (!conn->is_server && conn->client->closed != NULL)

@@ -30,6 +30,22 @@ ap_exchange_init(struct ap_exchange *x, struct ap_http_conn *conn, const struct 
 	ap_fields_init(&x->trailers_in, x->arena);
 }
 
+/* Trailers may be another exchange's, which may be gone before the windows let ours out. */
+void
+ap_exchange_own_trailers(struct ap_exchange *x)
+{
+	struct ap_fields *own;
+
+	if (x->trailers_out == NULL || x->trailers_out->arena == x->arena)
+		return;
+	own = ap_arena_new_object(x->arena, struct ap_fields);
+	if (own != NULL) {
+		ap_fields_init(own, x->arena);
+		(void)ap_fields_copy(own, x->trailers_out);
+	}
+	x->trailers_out = own;
+}
+
 static void
 note_answer(struct ap_exchange *x, const struct ap_http_head *head)
 {

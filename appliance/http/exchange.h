@@ -30,8 +30,9 @@ struct ap_http_head {
 	struct ap_slice protocol; /* extended CONNECT (RFC 8441) or the Upgrade token of HTTP/1; empty otherwise */
 	/* response */
 	int status;
-	/* Both. No pseudo fields, no connection-specific fields (RFC 9110 7.6.1): those are the codec's business. Host is
-	 * in authority alone. */
+	/* Both. No pseudo fields, no connection-specific fields (RFC 9110 7.6.1): those are the codec's business, and are left
+	 * out when sent. Host is in authority alone, Content-Length in content_length alone, Expect: 100-continue in
+	 * ap_exchange_continue alone (done by itself when the handler wants READABLE). */
 	struct ap_fields fields;
 	int64_t content_length; /* -1: not given */
 	bool end;               /* no body and no trailers follow */
@@ -46,7 +47,7 @@ struct ap_exchange {
 	enum ap_http_version version;
 	struct ap_http_head request, response;
 	struct ap_fields trailers_in;
-	struct ap_fields *trailers_out; /* set before shutdown(); in this exchange's arena */
+	struct ap_fields *trailers_out; /* set before shutdown(), which copies them when they are another exchange's */
 	bool is_server;
 	bool request_complete, response_complete; /* both ends of both messages seen */
 	bool response_started;

@@ -204,9 +204,7 @@ static void
 linger(struct h1 *h1)
 {
 	h1->state = H1_LINGER;
-	h1->shut_when_sent = true;
 	h1->until_ms = ap_loop_now_ms(h1->conn->loop) + LINGER_MS;
-	h1->discarded = 0;
 	ap_http_conn_wake_at(h1->conn, h1->until_ms);
 	h1_schedule(h1);
 }
@@ -292,22 +290,6 @@ discard(struct h1 *h1)
 	}
 }
 
-static void
-drop_input(struct h1 *h1)
-{
-	char sink[16384];
-	ssize_t n;
-
-	h1_input_took(h1, h1_input(h1).len);
-	while ((n = ap_stream_read(h1->conn->transport, sink, sizeof(sink))) > 0)
-		if ((h1->discarded += (size_t)n) > DISCARD_MAX * 4)
-			break;
-	if (n != AP_STREAM_AGAIN && h1->unsent == 0)
-		ap_http_conn_end(h1->conn, AP_STREAM_OK, 0);
-	else if (n != AP_STREAM_AGAIN)
-		ap_http_conn_end(h1->conn, AP_STREAM_CANCELLED, 0);
-}
-
 /* ---- heads ---- */
 
 static void
@@ -315,6 +297,7 @@ input_ended(struct h1 *h1, ssize_t how)
 {
 	const struct ap_stream *t = h1->conn->transport;
 
+	h1->conn->saw_eof = true;
 	if (how == AP_STREAM_ERROR)
 		ap_http_conn_end(h1->conn, t->error, t->detail);
 	else
@@ -419,8 +402,7 @@ readable(struct h1 *h1)
 	case H1_DISCARD:
 		discard(h1);
 		break;
-	case H1_LINGER:
-		drop_input(h1);
+	case H1_LINGER: /* what was said last goes out, then linger.c takes over */
 		break;
 	}
 }
@@ -434,8 +416,10 @@ h1_settle(struct h1 *h1)
 
 	if (h1->conn->is_ending)
 		return;
-	if (h1->state != H1_BUSY)
+	if (h1->state == H1_IDLE || h1->state == H1_DISCARD)
 		events |= AP_STREAM_READABLE;
+	else if (h1->state == H1_LINGER)
+		events = 0;
 	else if (!h1->conn->is_server && !s->answered)
 		events |= AP_STREAM_READABLE;
 	else if ((s->x.stream.wanted & AP_STREAM_READABLE) && !s->in_done && !s->failed)
@@ -452,6 +436,14 @@ finish(struct h1 *h1)
 	if (h1->conn->is_ending)
 		return;
 	h1_flush(h1);
+	if (h1->state == H1_LINGER && h1->unsent == 0 && !h1->conn->is_ending) {
+		h1->conn->last_words = true;
+		ap_http_conn_end(h1->conn, AP_STREAM_OK, 0);
+		return;
+	}
+	/* The flush made room that somebody may be waiting for. */
+	if (h1->state == H1_BUSY && (h1->x->x.stream.wanted & AP_STREAM_WRITABLE) && !h1_is_stalled(h1->x))
+		h1_again(h1);
 	if (h1->draining && h1->state == H1_IDLE && h1->unsent == 0)
 		ap_http_conn_end(h1->conn, AP_STREAM_OK, 0);
 	h1_settle(h1);
@@ -477,8 +469,7 @@ h1_events(struct ap_http_conn *conn, unsigned events)
 		if (!h1->blocked && !conn->is_ending)
 			tell(h1, AP_STREAM_WRITABLE);
 	}
-	if (!conn->is_ending)
-		h1_settle(h1);
+	finish(h1);
 }
 
 static void

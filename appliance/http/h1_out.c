@@ -12,7 +12,8 @@
 
 #define SMALL_PIECE ((size_t)4096)       /* copied rather than sent by itself */
 #define OUT_LIMIT ((size_t)64 * 1024)    /* unsent bytes at which writing stops */
-#define CHUNK_MAX ((size_t)64 * 1024 - 1) /* four hex digits */
+#define CHUNK_MAX ((size_t)256 * 1024)    /* of write(); what the transport does not take of it is kept */
+#define DRAWN_MAX ((size_t)64 * 1024 - 1) /* four hex digits, for which room is left */
 #define IOV_MAX_OURS 16
 
 static struct ap_block *
@@ -616,7 +617,7 @@ h1_draw(struct ap_stream *st, struct ap_stream *source, size_t max)
 	b = out_room(h1, head + 2 + AP_MIN(max, (size_t)4096));
 	place = b->bytes + b->end;
 	max = AP_MIN(max, (size_t)(b->room - b->end) - head - 2);
-	max = AP_MIN(max, CHUNK_MAX);
+	max = AP_MIN(max, DRAWN_MAX);
 	if (s->out_body == AP_H1_LENGTH)
 		max = AP_MIN(max, s->out_left);
 	n = source->ops->read(source, place + head, max);

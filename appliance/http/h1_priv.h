@@ -1,9 +1,7 @@
 /*
  * h1_priv.h -- HTTP/1 inside: a connection with at most one exchange, its input block, its output blocks.
  *
- * Glossary: *framing* is how a body's end is found; a *tunnel* has none, the transport is passed through; *lingering* is
- * reading and dropping what the peer still sends after our last byte, so that the kernel does not answer it with a reset
- * which would take our last byte from the peer.
+ * Glossary: *framing* is how a body's end is found; a *tunnel* has none, the transport is passed through.
  */
 #ifndef HTTP_H1_PRIV_H
 #define HTTP_H1_PRIV_H
@@ -19,7 +17,7 @@ enum h1_state {
 	H1_IDLE,      /* server: a request may come; client: one may be made */
 	H1_BUSY,      /* an exchange is at work */
 	H1_DISCARD,   /* server: its exchange is over, the rest of the request's body is read away */
-	H1_LINGER,    /* our last byte went out; see the glossary */
+	H1_LINGER,    /* nothing follows what is unsent; see linger.c */
 };
 
 struct h1_stream;
@@ -34,7 +32,6 @@ struct h1 {
 	bool skipped_empty; /* server: one empty line before the request line was let pass */
 	bool got_bytes;     /* client: of the present response */
 	bool shut_when_sent; /* end our direction of the transport behind what is unsent */
-	bool linger_when_sent;
 	struct ap_http_conn *conn;
 	struct h1_stream *x; /* the exchange; NULL when idle */
 	struct ap_block *in; /* read and not yet used; NULL when empty */

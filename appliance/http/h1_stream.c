@@ -51,7 +51,7 @@ read_straight(struct h1_stream *s, void *buf, size_t size)
 }
 
 static ssize_t
-read_any(struct h1_stream *s, void *buf, size_t size)
+read_body(struct h1_stream *s, void *buf, size_t size)
 {
 	size_t done = 0;
 
@@ -78,14 +78,14 @@ read_any(struct h1_stream *s, void *buf, size_t size)
 	return (ssize_t)done;
 }
 
+/* Reading may have come from a sink's flush, when nobody looks whether there is more. */
 static ssize_t
 op_read(struct ap_stream *st, void *buf, size_t size)
 {
 	struct h1_stream *s = (struct h1_stream *)(void *)st;
-	ssize_t n = read_any(s, buf, size);
+	ssize_t n = read_body(s, buf, size);
 
-	/* A sink that drew in its own flush tells nobody; what is left, the end too, shows in the next turn. */
-	if (n > 0 && (st->wanted & AP_STREAM_READABLE) && s->h1 != NULL && h1_body_is_ready(s))
+	if (n > 0 && s->h1 != NULL && (st->wanted & AP_STREAM_READABLE) && h1_body_is_ready(s))
 		h1_again(s->h1);
 	return n;
 }

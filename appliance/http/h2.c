@@ -13,7 +13,9 @@
 
 #define INPUT_BUDGET ((size_t)512 * 1024) /* per turn, so that one connection does not keep the loop */
 #define INPUT_IOV 8
-#define DRAIN_GRACE_MS 500 /* between the two GOAWAYs: what the peer sent meanwhile is still served */
+#define DRAIN_GRACE_MS 500 /* between the two GOAWAYs at most: what the peer sent meanwhile is still served */
+
+const uint8_t h2_drain_ping[8] = { 'd', 'r', 'a', 'i', 'n', 'i', 'n', 'g' };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static nghttp2_session_callbacks *callbacks;
@@ -99,6 +101,13 @@ h2_touch_writers(struct h2 *h2)
 }
 
 static void
+h2_last_flush(struct h2 *h2)
+{
+	h2_flush(h2);
+	h2->conn->last_words = h2->unsent == 0;
+}
+
+static void
 tell_owner(struct h2 *h2)
 {
 	struct ap_http_conn *conn = h2->conn;
@@ -153,14 +162,15 @@ end_when_done(struct h2 *h2)
 
 	if (conn->is_ending || h2->unsent > 0)
 		return;
+	conn->last_words = true;
 	if (!nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session))
 		ap_http_conn_end(conn, h2->why, 0);
 	else if (h2->goaway_sent && h2->count == 0 && !nghttp2_session_want_write(h2->session))
 		ap_http_conn_end(conn, AP_STREAM_OK, 0);
 }
 
-static void
-final_goaway(struct h2 *h2)
+void
+h2_final_goaway(struct h2 *h2)
 {
 	if (h2->goaway_sent)
 		return;
@@ -178,8 +188,8 @@ work(struct h2 *h2)
 	tell(h2);
 	if (h2->conn->is_ending)
 		return;
-	if (h2->draining && !h2->goaway_sent && h2->count == 0)
-		final_goaway(h2);
+	if (h2->draining && !h2->conn->is_server && h2->count == 0)
+		h2_final_goaway(h2);
 	h2_flush(h2);
 	if (!h2->conn->is_ending)
 		end_when_done(h2);
@@ -215,7 +225,7 @@ feed(struct h2 *h2, const void *bytes, size_t size)
 	else
 		ap_http_trouble(h2->conn->is_server ? AP_HTTP_BAD_REQUEST : AP_HTTP_BAD_RESPONSE);
 	if (!h2->conn->is_ending) {
-		h2_flush(h2); /* the GOAWAY, when there is one */
+		h2_last_flush(h2); /* the GOAWAY, when there is one */
 		ap_http_conn_end(h2->conn, h2->why == AP_STREAM_OK ? AP_STREAM_PROTOCOL : h2->why, (int)n);
 	}
 	return false;
@@ -248,6 +258,7 @@ input_ended(struct h2 *h2, ssize_t how)
 {
 	struct ap_stream *t = h2->conn->transport;
 
+	h2->conn->saw_eof = true;
 	if (how == AP_STREAM_ERROR)
 		ap_http_conn_end(h2->conn, t->error, t->detail);
 	else
@@ -420,8 +431,10 @@ h2_drain(struct ap_http_conn *conn)
 	if (!conn->is_server) {
 		h2->tell_closing = true;
 		h2->closing_why = AP_STREAM_OK;
-	} else if (h2->count > 0) {
+	} else {
+		/* The ping's answer tells that the peer has seen the notice, and so what it sent before it has come. */
 		(void)nghttp2_submit_shutdown_notice(h2->session);
+		(void)nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, h2_drain_ping);
 		h2->goaway_ms = ap_loop_now_ms(conn->loop) + DRAIN_GRACE_MS;
 		ap_http_conn_wake_at(conn, h2->goaway_ms);
 	}
@@ -438,7 +451,7 @@ tick_ping(struct h2 *h2, uint64_t now)
 	if (h2->ping_out && now >= h2->ping_ms + set->ping_timeout_ms) {
 		ap_http_trouble(AP_HTTP_PING_TIMEOUT);
 		(void)nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
-		h2_flush(h2);
+		h2_last_flush(h2);
 		ap_http_conn_end(h2->conn, AP_STREAM_TIMEOUT, 0);
 		return UINT64_MAX;
 	}
@@ -462,7 +475,7 @@ tick_head(struct h2 *h2, uint64_t now)
 	if (now >= since + h2->conn->settings.head_timeout_ms) {
 		ap_http_trouble(AP_HTTP_HEAD_TIMEOUT);
 		(void)nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
-		h2_flush(h2);
+		h2_last_flush(h2);
 		ap_http_conn_end(h2->conn, AP_STREAM_TIMEOUT, 0);
 		return UINT64_MAX;
 	}
@@ -483,7 +496,7 @@ h2_tick(struct ap_http_conn *conn, uint64_t now)
 		return 0;
 	if (h2->goaway_ms != 0 && !h2->goaway_sent) {
 		if (now >= h2->goaway_ms)
-			final_goaway(h2);
+			h2_final_goaway(h2);
 		else
 			next = AP_MIN(next, h2->goaway_ms);
 	}

@@ -114,6 +114,8 @@ void h2_touch(struct h2_stream *s);
 void h2_touch_writers(struct h2 *h2);
 void h2_calm(struct h2 *h2, enum ap_http_trouble t);
 bool h2_take_token(struct h2 *h2, struct h2_bucket *b, uint32_t burst, uint32_t per_second);
+void h2_final_goaway(struct h2 *h2);
+extern const uint8_t h2_drain_ping[8];
 /* h2_recv.c */
 void h2_set_callbacks(nghttp2_session_callbacks *cbs);
 void h2_give_credit(struct h2 *h2, struct h2_stream *s, size_t n);

@@ -372,7 +372,12 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 		break;
 	case NGHTTP2_PING:
 		control = true;
-		if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+			break;
+		if (memcmp(frame->ping.opaque_data, h2_drain_ping, sizeof(h2_drain_ping)) == 0) {
+			if (h2->draining)
+				h2_final_goaway(h2);
+		} else {
 			h2->ping_out = false;
 			h2->ping_ms = ap_loop_now_ms(h2->conn->loop);
 		}

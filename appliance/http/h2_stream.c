@@ -401,6 +401,7 @@ op_shutdown(struct ap_stream *st)
 	s->shut = true;
 	if (s->h2 == NULL || !s->live)
 		return;
+	ap_exchange_own_trailers(&s->x);
 	(void)nghttp2_session_resume_data(s->h2->session, s->id);
 	h2_schedule(s->h2);
 }

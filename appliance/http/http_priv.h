@@ -34,6 +34,8 @@ struct ap_http_conn {
 	bool is_server;
 	bool is_open;    /* the transport's OPEN was seen */
 	bool is_closing; /* no new exchanges; `closing` was told to a client */
+	bool last_words; /* what went out last tells the peer of the end: GOAWAY, Connection: close */
+	bool saw_eof;    /* the peer ended its direction of the transport */
 	bool is_ending;  /* ap_http_conn_end was called: freed at the end of this turn */
 	uint8_t why;     /* enum ap_stream_error of the end */
 	uint8_t sniffed; /* bytes in `sniff` */
@@ -70,6 +72,9 @@ void ap_http_conn_wake_at(struct ap_http_conn *conn, uint64_t at_ms);
 /* An exchange was born or ended. */
 void ap_http_conn_count(struct ap_http_conn *conn, int by);
 
+/* Shut the transport down, and close it when the peer did so too; takes it over. */
+void ap_http_linger(struct ap_stream *transport);
+
 /* What strangers did that we did not let them do; rows of ambit_http_refused. */
 enum ap_http_trouble {
 	AP_HTTP_BAD_REQUEST,
@@ -100,6 +105,7 @@ bool ap_http_path_is_sound(struct ap_slice path);
 bool ap_http_status_has_body(int status);
 /* Set up the parts that both sides and versions share; the arena is made here. */
 void ap_exchange_init(struct ap_exchange *x, struct ap_http_conn *conn, const struct ap_stream_ops *ops);
+void ap_exchange_own_trailers(struct ap_exchange *x);
 /* fields.c: append without a copy, name in lower case already. */
 bool ap_fields_add_owned(struct ap_fields *f, struct ap_slice name, struct ap_slice value);
 

@@ -16,4 +16,5 @@ libcore_la_SOURCES += \
 	appliance/http/h2_stream.c \
 	appliance/http/head.c \
 	appliance/http/http_priv.h \
+	appliance/http/linger.c \
 	appliance/http/pool.c appliance/http/pool.h

@@ -30,3 +30,7 @@ tests_scenario_roles_alien_la_LDFLAGS = $(LDFLAGS_TEST_ROLE)
 tests_scenario_roles_alien_la_LIBADD = libappliance.la
 tests_scenario_roles_stranger_la_SOURCES = tests/scenario/roles/stranger.c
 tests_scenario_roles_stranger_la_LDFLAGS = $(LDFLAGS_TEST_ROLE)
+# A server and proxy made of the library's HTTP alone, for tests/scenario/test_http.py.
+check_PROGRAMS += tests/scenario/http_echo
+tests_scenario_http_echo_SOURCES = tests/scenario/http_echo.c
+tests_scenario_http_echo_LDADD = libcore.la
