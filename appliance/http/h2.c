@@ -220,7 +220,8 @@ feed(struct h2 *h2, const void *bytes, size_t size)
 	h2->receiving = false;
 	if (n >= 0)
 		return true;
-	if (n == NGHTTP2_ERR_FLOODED)
+	/* What makes the session useless but for a wrong preface is a bound that was passed: acks, continuations. */
+	if (n != NGHTTP2_ERR_BAD_CLIENT_MAGIC && n != NGHTTP2_ERR_CALLBACK_FAILURE)
 		h2_calm(h2, AP_HTTP_FRAME_FLOOD);
 	else
 		ap_http_trouble(h2->conn->is_server ? AP_HTTP_BAD_REQUEST : AP_HTTP_BAD_RESPONSE);
@@ -432,9 +433,7 @@ h2_drain(struct ap_http_conn *conn)
 		h2->tell_closing = true;
 		h2->closing_why = AP_STREAM_OK;
 	} else {
-		/* The ping's answer tells that the peer has seen the notice, and so what it sent before it has come. */
 		(void)nghttp2_submit_shutdown_notice(h2->session);
-		(void)nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, h2_drain_ping);
 		h2->goaway_ms = ap_loop_now_ms(conn->loop) + DRAIN_GRACE_MS;
 		ap_http_conn_wake_at(conn, h2->goaway_ms);
 	}

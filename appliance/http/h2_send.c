@@ -348,9 +348,13 @@ on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *fram
 static int
 on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
+	struct h2 *h2 = arg;
 	struct h2_stream *s;
 
-	(void)arg;
+	/* Behind the notice that we drain: the ping's answer tells that the peer has seen it, and so that what it sent before
+	 * has come. */
+	if (frame->hd.type == NGHTTP2_GOAWAY && h2->draining && !h2->goaway_sent && h2->conn->is_server)
+		(void)nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, h2_drain_ping);
 	if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
