@@ -123,6 +123,15 @@ mark_chains(const struct zt_rules *r, struct ap_buf *out)
 	    "\t\tmeta mark & 0x%x == 0x%x return\n"
 	    "\t\tct mark 0x%x meta mark set 0x%x\n\t}\n",
 	    ZT_MARK_MASK, r->cfg->mark, ZT_RETURN_MARK, ZT_RETURN_MARK);
+	/*
+	 * A connection that bears a client's address may draw the port of another one of that client, which was redirected
+	 * to us and lives on in conntrack, if only as TIME_WAIT: it would be taken for that one. What is ours is told apart
+	 * by a zone of its own, in this direction alone, since answers are not of our making.
+	 */
+	ap_buf_printf(out,
+	    "\tchain zone_out {\n\t\ttype filter hook output priority -300; policy accept;\n"
+	    "\t\tmeta mark & 0x%x == 0x%x ct original zone set 1\n\t}\n",
+	    ZT_MARK_MASK, r->cfg->mark);
 }
 
 void
