@@ -93,7 +93,7 @@ int lab_write_kubeconfig(const struct lab *lab, struct ap_error *err);
 
 /* lab_probe.c: questions to what runs in the lab. */
 int lab_get(const struct lab *lab, const char *url, const char *cookie, struct ap_buf *out, struct ap_error *err);
-/* The same from inside the VM `client`, through the mesh. 0 and status, or negative. */
+/* The same from inside the VM `client`, through the mesh: head and body. 0 and status, or negative. */
 int lab_get_from_client(const struct lab *lab, const char *url, const char *header, int *out_status, struct ap_buf *out);
 /* Ask every 100 ms until check() is true; false when deadline_ms has passed. */
 bool lab_wait(uint64_t deadline_ms, bool (*check)(const struct lab *lab, void *arg), const struct lab *lab, void *arg);

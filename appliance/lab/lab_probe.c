@@ -26,7 +26,7 @@ lab_get_from_client(const struct lab *lab, const char *url, const char *header, 
 	size_t at;
 
 	/* `lab exec` in a child, so that its output can be read. */
-	if (LAB_RUN(out, &err, lab->self, "lab", "exec", "client", "--", "curl", "--silent", "--max-time", "15", "--noproxy", "*",
+	if (LAB_RUN(out, &err, lab->self, "lab", "exec", "client", "--", "curl", "--silent", "--include", "--max-time", "15", "--noproxy", "*",
 		"--header", header == NULL ? "x-lab: 1" : header, "--write-out", "\nlab-status=%{http_code}", url) != 0)
 		return err.code;
 	at = ap_slice_search(ap_buf_slice(out), ap_slice(marker, sizeof(marker) - 1));

@@ -16,7 +16,7 @@
 
 /* What answers look like: how often each marker was in the body, and the last status. */
 struct answers {
-	unsigned v1, v2, v3, status[6]; /* status[4]: 4xx */
+	unsigned v1, v2, v3, scripted, status[6]; /* status[4]: 4xx */
 	int last_status;
 };
 
@@ -46,6 +46,7 @@ ask(const struct lab *lab, const struct step *s, unsigned count, struct answers 
 			a->v1 += ap_slice_search(ap_buf_slice(&body), AP_S("reviews-v1")) != SIZE_MAX;
 			a->v2 += ap_slice_search(ap_buf_slice(&body), AP_S("reviews-v2")) != SIZE_MAX;
 			a->v3 += ap_slice_search(ap_buf_slice(&body), AP_S("reviews-v3")) != SIZE_MAX;
+			a->scripted += ap_slice_search(ap_buf_slice(&body), AP_S("x-ambit-client: ")) != SIZE_MAX;
 		} else {
 			a->status[0]++;
 			a->last_status = 0;
@@ -96,6 +97,12 @@ denial_holds(const struct lab *lab, const struct answers *a)
 }
 
 static bool
+script_holds(const struct lab *lab, const struct answers *a)
+{
+	return all_answered(lab, a) && a->scripted == a->status[2];
+}
+
+static bool
 removal_holds(const struct lab *lab, const struct answers *a)
 {
 	return all_answered(lab, a) && a->v3 > 0 && !has_waypoint(lab, "reviews") && !has_waypoint(lab, "details");
@@ -106,6 +113,13 @@ tell_versions(const struct answers *a)
 {
 	printf("    %u answers: reviews v1 %u, v2 %u, v3 %u; failed %u\n", a->status[2], a->v1, a->v2, a->v3,
 	    a->status[0] + a->status[4] + a->status[5]);
+}
+
+static void
+tell_scripted(const struct answers *a)
+{
+	printf("    %u answers, %u of them with the script's header x-ambit-client: the identity of who asked\n", a->status[2],
+	    a->scripted);
 }
 
 static void
@@ -156,9 +170,20 @@ static const struct step steps[] = {
 	    .asks = 5,
 	    .holds = denial_holds,
 	    .tell = tell_status },
+	{ .title = "A policy in Lua",
+	    .words = "What no kind can say, a script can: this one (lua/examples/lab-header.lua) tells in each answer who asked, as TLS\n"
+		     "proved it. It runs in the waypoint, with bounds on instructions and memory.",
+	    .yaml = "apiVersion: ambit.mesh/v1alpha1\nkind: LuaPolicy\nmetadata:\n  name: lab-header\n  namespace: bookinfo\nspec:\n"
+		    "  targetRefs:\n  - {kind: Service, group: \"\", name: details}\n  source: |\n"
+#include "lab/lab_script.inc"
+	    ,
+	    .url = "http://details:9080/details/0",
+	    .asks = 5,
+	    .holds = script_holds,
+	    .tell = tell_scripted },
 	{ .title = "And gone again",
-	    .words = "The three objects are deleted. Nothing needs HTTP any more, so the waypoints drain and go.",
-	    .removes = "routetable reviews\nvirtualservice ratings\nauthorizationpolicy no-other-books\n",
+	    .words = "The four objects are deleted. Nothing needs HTTP any more, so the waypoints drain and go.",
+	    .removes = "routetable reviews\nvirtualservice ratings\nauthorizationpolicy no-other-books\nluapolicy lab-header\n",
 	    .url = "http://reviews:9080/reviews/0",
 	    .asks = ASKED,
 	    .holds = removal_holds,

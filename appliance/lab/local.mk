@@ -13,3 +13,9 @@ libcore_la_SOURCES += \
 	appliance/lab/lab_status.c \
 	appliance/lab/lab_story.c \
 	appliance/lab/lab_up.c
+# The script that the story applies, as lines of YAML in C.
+BUILT_SOURCES += appliance/lab/lab_script.inc
+CLEANFILES += appliance/lab/lab_script.inc
+appliance/lab/lab_script.inc: lua/examples/lab-header.lua
+	$(AM_V_GEN)mkdir -p $(builddir)/appliance/lab && \
+	sed -e 's/[\\"]/\\&/g' -e 's/^/"    /' -e 's/$$/\\n"/' $< >$@
