@@ -363,6 +363,16 @@ count_at_nodes(struct ui_graph *g)
 	}
 }
 
+/* Nothing but ends of connections that were opened before the window. */
+static bool
+is_silent(const struct ui_measure *m)
+{
+	struct ui_measure rest = *m;
+
+	rest.closed = 0;
+	return ui_measure_is_zero(&rest);
+}
+
 static bool
 node_is_used(const struct ui_graph *g, const struct ui_node *n)
 {
@@ -381,7 +391,7 @@ collect(struct ui_build *b, struct ui_graph *g)
 	for (size_t i = 0; (entry = ap_map_next(&b->edges, &i)) != NULL;) {
 		struct ui_edge *e = entry->value, **at = &g->edges;
 
-		if (ui_measure_is_zero(&e->m))
+		if (is_silent(&e->m))
 			continue;
 		while (*at != NULL && ap_slice_cmp((*at)->id, e->id) < 0)
 			at = &(*at)->next;
@@ -422,6 +432,7 @@ ui_graph_build(struct ap_arena *arena, const struct ui_graph_input *in)
 	count_at_nodes(g);
 	ap_map_done(&b.nodes, NULL);
 	ap_map_done(&b.edges, NULL);
+	ap_map_done(&b.servers, NULL);
 	ap_map_done(&b.direct.by_key, NULL);
 	ap_map_done(&b.l7.by_key, NULL);
 	ap_map_done(&b.client.by_key, NULL);

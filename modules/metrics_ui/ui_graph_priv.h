@@ -24,6 +24,7 @@ struct ui_build {
 	struct ap_arena *arena;
 	const struct ui_graph_input *in;
 	struct ap_map nodes, edges; /* by id */
+	struct ap_map servers;      /* service -> the one node that served it in this window; NULL value: several did */
 	struct ui_reports direct;   /* neither end is a waypoint */
 	struct ui_reports l7;       /* the waypoint's own reports: client, server */
 	struct ui_reports client;   /* client to waypoint */

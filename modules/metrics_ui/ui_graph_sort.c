@@ -167,15 +167,34 @@ count(struct ui_report *r, const struct ui_graph_flow *gf)
 	r->secure += f->mutual_tls ? weight : 0;
 }
 
-/* What a flow says of its destination, or of its service when no endpoint is known. */
+/* Which workload serves which service, as far as flows tell. */
+static void
+learn_server(struct ui_build *b, const struct ui_flow *f)
+{
+	struct ui_node *n = f->service.len > 0 ? end_node(b, &f->dst) : NULL;
+
+	if (n == NULL || n->kind == UI_NODE_WAYPOINT)
+		return;
+	if (!ap_map_has(&b->servers, f->service))
+		ap_map_put(&b->servers, f->service, n);
+	else if (ap_map_find(&b->servers, f->service) != n)
+		ap_map_put(&b->servers, f->service, NULL);
+}
+
+/*
+ * What a flow says of its destination.  A request that policy or a fault ended before an endpoint was chosen has none: it was
+ * meant for the one workload that serves the service, or stays at the service itself.
+ */
 static struct ui_node *
 destination_node(struct ui_build *b, const struct ui_flow *f)
 {
 	struct ui_node *n = end_node(b, &f->dst);
 
-	if (n != NULL)
-		return n;
-	return f->service.len > 0 ? ui_graph_service_node(b, f) : outside(b);
+	if (n == NULL && f->service.len > 0)
+		n = ap_map_find(&b->servers, f->service);
+	if (n == NULL)
+		n = f->service.len > 0 ? ui_graph_service_node(b, f) : outside(b);
+	return n;
 }
 
 static void
@@ -233,6 +252,9 @@ ui_graph_sort(struct ui_build *b)
 
 	for (size_t i = 0; i < AP_COUNTOF(lists); i++)
 		lists[i]->tail = &lists[i]->first;
+	for (size_t i = 0; i < b->in->count && !b->full; i++)
+		if (!ui_measure_is_zero(&b->in->flows[i].m))
+			learn_server(b, b->in->flows[i].flow);
 	for (size_t i = 0; i < b->in->count && !b->full; i++)
 		if (!ui_measure_is_zero(&b->in->flows[i].m))
 			sort_flow(b, &b->in->flows[i]);

@@ -154,6 +154,42 @@ a_plaintext_client_is_outside(void **state)
 }
 
 static void
+a_request_that_was_refused_was_meant_for_the_one_server(void **state)
+{
+	struct world *w = *state;
+	const struct row rows[] = {
+		{ "waypoint", "client", "v1", NULL, NULL, REVIEWS, WP, NULL,
+		    { .requests = 4, .codes = { { 403, 4 } }, .code_count = 1 } },
+		{ "waypoint", "productpage", "v1", "reviews", "v1", REVIEWS, WP, NULL,
+		    { .requests = 9, .codes = { { 200, 9 } }, .code_count = 1 } },
+		{ "waypoint", "productpage", "v1", "reviews", "v2", REVIEWS, WP, NULL,
+		    { .requests = 1, .codes = { { 200, 1 } }, .code_count = 1 } },
+	};
+	struct ui_graph *g;
+
+	add(w, &rows[0]);
+	add(w, &rows[1]);
+	g = build(w, false, false);
+	assert_non_null(find(g, "w:bookinfo/client-v1", "w:bookinfo/reviews-v1"));
+	/* With two that serve it nobody knows for which of them it was. */
+	add(w, &rows[2]);
+	g = build(w, false, false);
+	assert_non_null(find(g, "w:bookinfo/client-v1", "svc:" REVIEWS));
+	g = build(w, false, true);
+	assert_non_null(find(g, "id:bookinfo/client", "id:bookinfo/reviews"));
+}
+
+static void
+an_edge_of_which_only_ends_are_seen_is_not_shown(void **state)
+{
+	struct world *w = *state;
+	const struct row row = { "destination", "client", "v1", "reviews", "v1", REVIEWS, NULL, NULL, { .closed = 3 } };
+
+	add(w, &row);
+	assert_int_equal(build(w, false, false)->edge_count, 0);
+}
+
+static void
 what_has_no_end_in_the_mesh_is_not_shown(void **state)
 {
 	struct world *w = *state;
@@ -408,6 +444,8 @@ main(void)
 		T(direct_traffic_counts_once_as_the_destination_says),
 		T(a_server_outside_the_mesh_is_seen_by_the_source_alone),
 		T(a_plaintext_client_is_outside),
+		T(a_request_that_was_refused_was_meant_for_the_one_server),
+		T(an_edge_of_which_only_ends_are_seen_is_not_shown),
 		T(what_has_no_end_in_the_mesh_is_not_shown),
 		T(a_path_through_a_waypoint_is_one_edge_per_server),
 		T(a_waypoint_that_is_shown_stands_between_two_edges),
