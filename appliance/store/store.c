@@ -269,34 +269,39 @@ ap_store_history(struct ap_store *s, struct ap_slice key, size_t limit,
 
 /* -- writing -- */
 
+/* What the key has now: *before is its revision, 0 when it is not there. */
+static int
+read_current(struct ap_store *s, struct ap_slice key, uint64_t *before, uint64_t *created, struct ap_buf *value,
+    struct ap_error *err)
+{
+	sqlite3_stmt *st = statement(s, ST_GET);
+	int rc;
+
+	bind_text(st, 1, key);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		*before = column_u64(st, 0);
+		*created = column_u64(st, 1);
+		ap_buf_add_slice(value, column_slice(st, 2));
+	}
+	sqlite3_reset(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ap_store_error(s->db, "read", err);
+}
+
 /* One change at a revision, within a transaction. */
 static int
 write_change(struct ap_store *s, const struct ap_store_change *c, uint64_t revision, struct ap_error *err)
 {
-	sqlite3_stmt *st = statement(s, ST_GET);
 	uint64_t before = 0, created = revision;
-	struct ap_slice value = c->value;
+	sqlite3_stmt *st;
 	struct ap_buf last;
-	int rc, out = 0;
+	int rc;
 
 	ap_buf_init(&last, VALUE_MAX);
-	bind_text(st, 1, c->key);
-	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW) {
-		before = column_u64(st, 0);
-		created = column_u64(st, 1);
-		if (c->remove) {
-			ap_buf_add_slice(&last, column_slice(st, 2));
-			value = ap_buf_slice(&last);
-		}
-	}
-	sqlite3_reset(st);
-	if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-		out = ap_store_error(s->db, "read", err);
+	if ((rc = read_current(s, c->key, &before, &created, &last, err)) != 0)
 		goto done;
-	}
 	if (c->remove && before == 0) {
-		out = ap_error_set(err, -ENOENT, "there is no %.*s in the store", AP_FMT(c->key));
+		rc = ap_error_set(err, -ENOENT, "there is no %.*s in the store", AP_FMT(c->key));
 		goto done;
 	}
 	st = statement(s, c->remove ? ST_REMOVE : ST_PUT);
@@ -304,10 +309,10 @@ write_change(struct ap_store *s, const struct ap_store_change *c, uint64_t revis
 	if (!c->remove) {
 		bind_u64(st, 2, revision);
 		bind_u64(st, 3, created);
-		bind_text(st, 4, value);
+		bind_text(st, 4, c->value);
 	}
 	if (!run(s, c->remove ? ST_REMOVE : ST_PUT)) {
-		out = ap_store_error(s->db, "write to", err);
+		rc = ap_store_error(s->db, "write to", err);
 		goto done;
 	}
 	st = statement(s, ST_HISTORY_ADD);
@@ -316,13 +321,13 @@ write_change(struct ap_store *s, const struct ap_store_change *c, uint64_t revis
 	bind_text(st, 3, c->key);
 	sqlite3_bind_int(st, 4, c->remove);
 	bind_u64(st, 5, before);
-	bind_text(st, 6, value);
+	bind_text(st, 6, c->remove ? ap_buf_slice(&last) : c->value);
 	if (!run(s, ST_HISTORY_ADD))
-		out = ap_store_error(s->db, "write to", err);
+		rc = ap_store_error(s->db, "write to", err);
+	sqlite3_clear_bindings(st); /* they point into what goes away now */
 done:
-	sqlite3_clear_bindings(s->statements[ST_HISTORY_ADD]);
 	ap_buf_done(&last);
-	return out;
+	return rc;
 }
 
 static bool

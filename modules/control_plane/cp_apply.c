@@ -231,58 +231,76 @@ finish(struct cp *cp, struct ap_arena *arena, struct ap_doc *doc, struct ap_reso
 	return rc == 0 ? 0 : ap_errors_add(errs, rc, err.at, "%s", err.text);
 }
 
+/* All but the status stays as it is. */
+static int
+put_status(struct cp *cp, struct ap_arena *arena, const struct ap_doc *given, struct ap_resource *before, unsigned flags,
+    struct cp_result *out, struct ap_errors *errs)
+{
+	const struct ap_doc *status = ap_doc_get(given, "status");
+	struct ap_doc *doc = ap_doc_copy(arena, before->doc);
+
+	if (status == NULL)
+		ap_doc_remove(doc, "status");
+	else
+		ap_doc_set(arena, doc, "status", ap_doc_copy(arena, status));
+	ap_doc_remove(ap_doc_get(doc, "metadata"), "resourceVersion");
+	return finish(cp, arena, doc, before, flags, out, errs);
+}
+
+/* Name and namespace, which make the key. */
+static int
+name_object(const struct ap_kind *k, struct ap_arena *arena, struct ap_doc *doc, char *key, size_t size, struct ap_errors *errs)
+{
+	struct ap_doc *metadata = ap_doc_get(doc, "metadata");
+	int rc;
+
+	make_name(arena, metadata);
+	if (k->namespaced && ap_doc_string(metadata, "namespace", "").len == 0)
+		ap_doc_set_string(arena, metadata, "namespace", AP_S("default"));
+	rc = ap_resource_key(k, ap_doc_string(metadata, "namespace", ""), ap_doc_string(metadata, "name", ""), key, size);
+	return rc == 0 ? 0 : ap_errors_add(errs, rc, metadata->at, "metadata.name: is too long");
+}
+
+/* What is asked of the object beyond its own text. */
+static int
+admit(struct cp *cp, const struct ap_kind *k, const struct ap_doc *doc, const struct ap_resource *before, struct ap_errors *errs)
+{
+	int rc = check_immutable(k, doc, before, errs);
+
+	if (rc != 0)
+		return rc;
+	if (before == NULL && cp->store->set.by_key.count >= CP_OBJECTS_MAX)
+		return ap_errors_add(
+		    errs, -ENOSPC, doc->at, "the store holds %u objects already, its bound", CP_OBJECTS_MAX);
+	return cp_validate(cp, k, doc, errs) > 0 ? -EINVAL : 0;
+}
+
 int
 cp_put(struct cp *cp, struct ap_arena *arena, struct ap_doc *doc, enum cp_verb verb, unsigned flags,
     struct ap_arena *scratch, struct cp_result *out, struct ap_errors *errs)
 {
 	const struct ap_kind *k = ap_kind_of(ap_doc_string(doc, "apiVersion", ""), ap_doc_string(doc, "kind", ""));
-	struct ap_doc *metadata = ap_doc_get(doc, "metadata"), *status;
 	struct ap_resource *before;
 	char key[800], name[160];
 	int rc;
 
 	*out = (struct cp_result){ 0 };
-	if (k == NULL || metadata == NULL) {
+	if (k == NULL || ap_doc_get(doc, "metadata") == NULL) {
 		rc = ap_errors_add(errs, -EINVAL, doc->at, "kind %.*s is not read", AP_FMT(ap_doc_string(doc, "kind", "")));
 		goto refuse;
 	}
 	if (verb == CP_CREATE && strcmp(k->kind, "JoinToken") == 0 && (flags & CP_APPLY_TRUSTED) == 0)
 		out->secret = cp_token_mint(arena, doc, scratch);
-	make_name(arena, metadata);
-	if (k->namespaced && ap_doc_string(metadata, "namespace", "").len == 0)
-		ap_doc_set_string(arena, metadata, "namespace", AP_S("default"));
-	if ((rc = ap_resource_key(k, ap_doc_string(metadata, "namespace", ""), ap_doc_string(metadata, "name", ""), key,
-		 sizeof(key))) != 0) {
-		ap_errors_add(errs, rc, metadata->at, "metadata.name: is too long");
+	if ((rc = name_object(k, arena, doc, key, sizeof(key), errs)) != 0)
 		goto refuse;
-	}
 	snprintf(name, sizeof(name), "%s%s%s", k->plural, k->group[0] == '\0' ? "" : ".", k->group);
 	before = cp_current(cp, ap_slice_of(key));
-	if ((rc = check_preconditions(metadata, before, verb, name, errs)) != 0)
+	if ((rc = check_preconditions(ap_doc_get(doc, "metadata"), before, verb, name, errs)) != 0)
 		goto refuse;
-	if (verb == CP_REPLACE_STATUS) {
-		/* All but the status stays as it is. */
-		status = ap_doc_get(doc, "status");
-		status = status == NULL ? NULL : ap_doc_copy(arena, status);
-		doc = ap_doc_copy(arena, before->doc);
-		metadata = ap_doc_get(doc, "metadata");
-		if (status == NULL)
-			ap_doc_remove(doc, "status");
-		else
-			ap_doc_set(arena, doc, "status", status);
-		ap_doc_remove(metadata, "resourceVersion");
-		return finish(cp, arena, doc, before, flags, out, errs);
-	}
-	if ((rc = check_immutable(k, doc, before, errs)) != 0)
+	if (verb == CP_REPLACE_STATUS)
+		return put_status(cp, arena, doc, before, flags, out, errs);
+	if ((rc = admit(cp, k, doc, before, errs)) != 0)
 		goto refuse;
-	if (cp_validate(cp, k, doc, errs) > 0) {
-		rc = -EINVAL;
-		goto refuse;
-	}
-	if (before == NULL && cp->store->set.by_key.count >= CP_OBJECTS_MAX) {
-		rc = ap_errors_add(errs, -ENOSPC, metadata->at, "the store holds %u objects already, its bound", CP_OBJECTS_MAX);
-		goto refuse;
-	}
 	out->created = before == NULL;
 	if (out->secret.len > 0)
 		flags |= CP_APPLY_TRUSTED; /* its status was made here */
