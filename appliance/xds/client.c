@@ -30,6 +30,7 @@ AP_LOG_MODULE(xds_client);
 #define BACKOFF_FIRST_MS 10U
 #define BACKOFF_MOST_MS 15000U
 #define CONNECT_TIMEOUT_MS 5000U
+#define NO_ROOT_WAIT_MS 50U
 #define PATH "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 enum state { IDLE, RESOLVING, CONNECTING, STREAMING };
@@ -332,7 +333,10 @@ connect_to(struct ap_xds_client *c, struct ap_addr addr)
 	struct ap_tls *tls = c->s.tls(c->s.arg);
 	c->state = CONNECTING;
 	if (tls == NULL) {
-		lost(c, false, "no root to trust it by is known yet");
+		/* Whoever is to obtain it says what is wrong; here it is merely too early. */
+		LOG_DEBUG(NULL, "control plane %s: no root to trust it by is known yet", c->address);
+		tear_down(c);
+		ap_timer_start(&c->timer, NO_ROOT_WAIT_MS);
 		return;
 	}
 	struct ap_tcp_options options = { .mark = c->s.mark, .connect_timeout_ms = CONNECT_TIMEOUT_MS, .keepalive = true };

@@ -124,11 +124,17 @@ set_health(struct cp_node *n, bool healthy, const char *reason, const char *mess
 		LOG_ERROR(NULL, "the health of %s's workloads cannot be written: %s", n->host, err.text);
 }
 
+static void write_status(struct cp_node *n, const struct ap_doc *metadata);
+static bool forget_gone(struct cp_node *n);
+
 static void
 on_grace(struct ap_timer *t, void *arg)
 {
 	(void)t;
 	struct cp_node *n = arg;
+	if (forget_gone(n))
+		return;
+	write_status(n, NULL);
 	LOG_INFO(NULL, "%s %s%s%s is away: its workloads are unhealthy", n->role, n->host, is_waypoint(n) ? " for " : "",
 	    n->gateway);
 	set_health(n, false, "HostDisconnected", "its proxy is not connected to the control plane");
@@ -429,11 +435,67 @@ cp_nodes_disconnect(struct cp_nodes *nodes, struct cp_node *n)
 {
 	if (--n->streams > 0 || nodes->frozen)
 		return;
-	write_status(n, NULL);
-	if (is_waypoint(n))
+	if (is_waypoint(n)) {
 		on_grace(&n->grace, n);
-	else
-		ap_timer_start(&n->grace, GRACE_MS);
+		return;
+	}
+	write_status(n, NULL);
+	ap_timer_start(&n->grace, GRACE_MS);
+}
+
+/* --- Waypoints that nobody needs any more ------------------------------------------------------------------------------------------- */
+
+static bool
+has_gateway(const struct cp_node *n)
+{
+	struct ap_slice name = ap_slice_of(n->gateway), ns = ap_slice_cut(&name, '/');
+	return ap_resources_get(cp_resources(n->nodes->cp), "gateway.networking.k8s.io", "Gateway", ns, name) != NULL;
+}
+
+/* A Host that was made for this waypoint alone goes with it. */
+static void
+forget_host(struct cp_node *n)
+{
+	struct cp *cp = n->nodes->cp;
+	const struct ap_resource *host =
+	    ap_resources_get(cp_resources(cp), "ambit.mesh", "Host", AP_SLICE_NONE, ap_slice_of(n->host));
+	const struct ap_doc *proxies = host == NULL ? NULL : ap_doc_get(host->status, "proxies");
+	/* One that was revoked stays, or it could join again. */
+	if (proxies == NULL || proxies->count != 1 || !is_same_proxy(proxies->first, n) ||
+	    ap_doc_bool(host->spec, "revoked", false))
+		return;
+	struct ap_error err = { 0 };
+	if (cp_delete(cp, host->key, &err) != 0)
+		LOG_WARN(NULL, "host %s cannot be removed: %s", n->host, err.text);
+}
+
+/* The waypoint's Gateway is gone and it does not run any more: take away what was written down for it. True: the node is freed. */
+static bool
+forget_gone(struct cp_node *n)
+{
+	struct cp_nodes *nodes = n->nodes;
+	if (!is_waypoint(n) || n->streams > 0 || has_gateway(n))
+		return false;
+	for (size_t i = 0; i < n->entries.count; i++) {
+		struct ap_error err = { 0 };
+		(void)cp_delete(nodes->cp, ap_slice_of(n->entries.items[i]), &err);
+	}
+	forget_host(n);
+	LOG_INFO(NULL, "waypoint %s on %s is gone for good", n->gateway, n->host);
+	ap_map_remove(&nodes->by_key, ap_slice_of(n->key));
+	node_free(n);
+	return true;
+}
+
+void
+cp_nodes_gateway_gone(struct cp_nodes *nodes, struct ap_slice path)
+{
+	struct ap_map_entry *e;
+	for (size_t i = 0; (e = ap_map_next(&nodes->by_key, &i)) != NULL;) {
+		struct cp_node *n = e->value;
+		if (ap_slice_eq_text(path, n->gateway))
+			(void)forget_gone(n);
+	}
 }
 
 /* --- Life -------------------------------------------------------------------------------------------------------------------------- */
@@ -458,6 +520,18 @@ cp_nodes_new(struct cp *cp)
 		struct cp_node *n = node_get(nodes, host, role, ap_slice_of(gateway));
 		ap_vec_push(&n->entries, ap_strndup(w->key.ptr, w->key.len));
 		ap_timer_start(&n->grace, GRACE_MS);
+	}
+	/* Hosts without workloads too: that they were connected is known from their status. */
+	all = ap_resources_of(cp_resources(cp), "ambit.mesh", "Host");
+	for (size_t i = 0; (e = ap_map_next(all, &i)) != NULL;) {
+		const struct ap_resource *host = e->value;
+		AP_DOC_FOR(p, ap_doc_get(host->status, "proxies")) {
+			if (!ap_doc_bool(p, "connected", false))
+				continue;
+			struct cp_node *n =
+			    node_get(nodes, host->name, ap_doc_string(p, "role", ""), ap_doc_string(p, "gateway", ""));
+			ap_timer_start(&n->grace, GRACE_MS);
+		}
 	}
 	return nodes;
 }

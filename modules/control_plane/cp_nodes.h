@@ -29,6 +29,8 @@ enum ap_grpc_status cp_nodes_connect(struct cp_nodes *n, const struct cp_caller 
     struct cp_node **out, struct ap_error *err);
 /* A stream of the node ended. */
 void cp_nodes_disconnect(struct cp_nodes *n, struct cp_node *node);
+/* A waypoint's Gateway ("namespace/name") was deleted: forget it, unless it still runs; then when it stops. */
+void cp_nodes_gateway_gone(struct cp_nodes *n, struct ap_slice path);
 /* The control plane is leaving: that streams end says nothing of the nodes from here on. */
 void cp_nodes_freeze(struct cp_nodes *n);
 /* "namespace/name" of the gateway that it is, or "ztunnel". */

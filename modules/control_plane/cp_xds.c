@@ -144,6 +144,8 @@ on_change(struct cp *cp, const struct cp_change *changes, size_t count, void *ar
 	for (size_t i = 0; i < count; i++) {
 		compile = compile || matters(&changes[i]);
 		hosts = hosts || (strcmp(changes[i].kind->kind, "Host") == 0 && !changes[i].status_only);
+		if (changes[i].after == NULL && strcmp(changes[i].kind->kind, "Gateway") == 0)
+			cp_nodes_gateway_gone(x->nodes, changes[i].before->path);
 	}
 	if (hosts)
 		end_revoked(x);

@@ -532,6 +532,20 @@ def test_a_route_binds_its_service_once_the_waypoint_is_ready(cp, stock):
     watcher.end()
 
 
+def test_what_was_written_down_for_a_waypoint_goes_with_its_gateway(cp):
+    cp.apply(GATEWAY)
+    client, stream = waypoint(cp)
+    stream.wildcard((ADDRESS,))
+    entry = "/apis/networking.istio.io/v1/namespaces/bookinfo/workloadentries/waypoint-bookinfo-reviews-w1"
+    assert cp.get(entry)["spec"]["ports"] == {"hbone": 15208}
+    cp.delete(GATEWAY_PATH)
+    assert cp.api("GET", entry)[0] == 200  # it still runs
+    stream.end()
+    client.close()
+    wait_for(lambda: cp.api("GET", entry)[0] == 404)
+    wait_for(lambda: cp.api("GET", "/apis/ambit.mesh/v1alpha1/hosts/w1")[0] == 404)
+
+
 def test_a_policy_on_paths_closes_the_way_past_the_waypoint_at_once(cp, stock):
     watcher = stock.stream().wildcard()
     cp.create(
