@@ -128,6 +128,30 @@ workload_labels(const struct ap_mesh_workload *w, struct ap_slice principal, str
 	}
 }
 
+/* Answered by ourselves, so no endpoint was chosen: what all endpoints of the service have in common is known all the same. */
+static void
+service_labels(const struct wp_request *r, const struct ap_mesh_service *service, struct ap_slice v[LABELS])
+{
+	struct ap_mesh_workloads all = { 0 };
+	struct ap_slice one[LABELS];
+	static const uint8_t places[] = { 9, 10, 11, 15, 16, 19 };
+
+	if (service != NULL)
+		all = ap_mesh_endpoints(r->ww->mesh_table, service);
+	for (size_t i = 0; i < all.count; i++) {
+		workload_labels(all.items[i], AP_SLICE_NONE, &one[9], &one[10], &one[15], &one[16], &one[19]);
+		one[11] = or_unknown(all.items[i]->identity);
+		for (size_t k = 0; k < AP_COUNTOF(places); k++) {
+			uint8_t at = places[k];
+
+			if (i == 0)
+				v[at] = one[at];
+			else if (!ap_slice_eq(v[at], one[at]))
+				v[at] = AP_S("unknown");
+		}
+	}
+}
+
 static struct ap_slice
 service_short_name(struct ap_slice hostname)
 {
@@ -150,6 +174,8 @@ values_make(const struct wp_request *r, const struct key *k, struct ap_slice v[L
 	v[7] = v[3];
 	workload_labels(k->destination, AP_SLICE_NONE, &v[9], &v[10], &v[15], &v[16], &v[19]);
 	v[11] = k->destination == NULL ? AP_S("unknown") : or_unknown(k->destination->identity);
+	if (k->destination == NULL)
+		service_labels(r, k->service, v);
 	v[12] = v[15];
 	v[13] = v[16];
 	if (k->service != NULL) {

@@ -24,6 +24,7 @@ FUZZERS += tests/fuzz/fuzz_resource
 FUZZERS += tests/fuzz/fuzz_text_addr
 FUZZERS += tests/fuzz/fuzz_trace
 FUZZERS += tests/fuzz/fuzz_uri
+FUZZERS += tests/fuzz/fuzz_waypoint
 FUZZERS += tests/fuzz/fuzz_yaml
 
 check_PROGRAMS += $(FUZZERS)
@@ -48,3 +49,5 @@ fuzz: $(BUILT_SOURCES)
 		sed -n 's/stat::number_of_executed_units: */inputs tried: /p' fuzz-corpus/$$name.log; \
 	done
 .PHONY: fuzz
+tests_fuzz_fuzz_waypoint_SOURCES = tests/fuzz/fuzz_waypoint.c
+tests_fuzz_fuzz_waypoint_LDADD = modules/waypoint/libwp.la $(LDADD)

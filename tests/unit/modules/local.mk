@@ -1,6 +1,7 @@
 # Unit tests of modules.
 # waypoint
-WP_UNIT = tests/unit/modules/test_f_authz tests/unit/modules/test_wp_match tests/unit/modules/test_wp_route
+WP_UNIT = tests/unit/modules/test_f_authz tests/unit/modules/test_wp_match tests/unit/modules/test_wp_route \
+	tests/unit/modules/test_wp_upstream
 check_PROGRAMS += $(WP_UNIT)
 TESTS += $(WP_UNIT)
 LIBS_WP_UNIT = modules/waypoint/libwp.la $(LIBS_UNIT)
@@ -47,3 +48,6 @@ tests_unit_modules_test_zt_route_SOURCES = tests/unit/modules/test_zt_route.c te
 	modules/ztunnel/zt_dns_names.c modules/ztunnel/zt_owner.c modules/ztunnel/zt_route.c
 tests_unit_modules_test_zt_route_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_zt_route_LDADD = $(LIBS_UNIT)
+tests_unit_modules_test_wp_upstream_SOURCES = tests/unit/modules/test_wp_upstream.c
+tests_unit_modules_test_wp_upstream_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_wp_upstream_LDADD = $(LIBS_WP_UNIT)
