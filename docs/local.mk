@@ -1,5 +1,5 @@
 # docs -- distributed; the man pages are written by a program from the tables that the binary itself goes by.
-EXTRA_DIST += docs/api.md docs/architecture.md docs/threat-model.md docs/module-abi.md
+EXTRA_DIST += docs/api.md docs/architecture.md docs/threat-model.md docs/module-abi.md docs/page.md docs/images/topology.png
 noinst_PROGRAMS += docs/man/mangen
 docs_man_mangen_SOURCES = docs/man/mangen.c
 docs_man_mangen_LDADD = libappliance.la -ldl

@@ -16,6 +16,7 @@ include $(srcdir)/tests/unit/script/local.mk
 include $(srcdir)/tests/unit/role/local.mk
 include $(srcdir)/tests/unit/modules/local.mk
 include $(srcdir)/tests/scenario/local.mk
+include $(srcdir)/tests/browser/local.mk
 include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/lint/local.mk
 include $(srcdir)/tests/bench/local.mk
