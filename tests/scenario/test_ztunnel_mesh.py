@@ -282,3 +282,63 @@ def test_names_of_the_mesh_are_answered_and_others_forwarded(world):
     upstream.close()
     assert world.a.sum("istio_dns_requests_total", request_query_type="A") >= 6
     assert world.a.sum("istio_dns_upstream_requests_total") == 1
+
+
+def test_a_script_judges_connections(world):
+    cp = ControlPlane(world, resources=RESOURCES)
+    world.b.echo(9000)
+    cp.join(world.a, [CLIENT])
+    cp.join(world.b, [SERVER])
+    address = (vip(world.a, "server"), 80)
+    wait_for(lambda: is_reachable(world.a, address), what="a call")
+    script = """
+function on_connect(conn)
+  if conn.source.service_account == "client" then
+    return deny("clients rest today")
+  end
+end
+"""
+    policy = {
+        "apiVersion": "ambit.mesh/v1alpha1",
+        "kind": "LuaPolicy",
+        "metadata": {"name": "rest", "namespace": "app"},
+        "spec": {"source": script},
+    }
+    cp.apply(policy)
+    wait_for(lambda: not is_reachable(world.a, address), what="denied by the script")
+    wait_for(lambda: any("denied by script: clients rest today" in x for x in world.b.access()), what="log")
+    cp.ambit("delete", "luapolicy", "rest", "-n", "app")
+    wait_for(lambda: is_reachable(world.a, address), what="let back")
+
+
+def test_a_reload_takes_new_workloads_and_refuses_bad_files(world):
+    cp = ControlPlane(world, resources=RESOURCES)
+    world.b.echo(9000)
+    world.b.echo(9001)
+    cp.join(world.a, [CLIENT])
+    cp.join(world.b, [SERVER])
+    address = (vip(world.a, "server"), 80)
+    wait_for(lambda: is_reachable(world.a, address), what="a call")
+    # Another program comes to the host; its identity must be allowed to it.
+    (world.b.folder / "token").write_text(cp.token(world.b, "app/second"))
+    spec = {
+        "localXds": "",
+    }
+    more = dict(
+        ztunnel={**spec},
+        controlPlane={"address": f"{cp.ip}:15012", "caFile": str(cp.root), "tokenFile": str(world.b.folder / "token")},
+    )
+    path = world.b.folder / "ambit.yaml"
+    with world.a.connect(address, timeout=10) as s:
+        assert talk(s) == b"HELLO"
+        path.write_text(world.b.config([SERVER, {**workload("second", 4242, 9001), "serviceAccount": "server"}], **more))
+        world.b.process.send_signal(1)
+        wait_for(lambda: len(world.b.dump()["hosted"]) == 2, what="second workload")
+        second = (vip(world.a, "second"), 80)
+        wait_for(lambda: is_reachable(world.a, second), what="second reachable")
+        path.write_text("not: [yaml")
+        world.b.process.send_signal(1)
+        time.sleep(0.5)
+        assert world.b.process.poll() is None
+        assert talk(s, b"on") == b"ON"
+    assert is_reachable(world.a, address)
