@@ -86,6 +86,8 @@ struct zt_worker {
 	struct ap_list conns;      /* zt_conn */
 	struct ap_list peers;      /* zt_peer: HBONE server connections */
 	struct ap_list waiting;    /* zt_conn that wait for their source or certificate */
+	struct ap_mesh_workload **own; /* as last seen, one for each of hosted; NULL: not in the mesh */
+	uint32_t own_count;
 	uint32_t conn_count, peer_count;
 	struct zt_log_ring *log;
 	struct zt_dns *dns;
@@ -125,8 +127,9 @@ void zt_peer_drain(struct zt_worker *zw);
 void zt_peer_close_all(struct zt_worker *zw);
 /* zt_outbound.c: what the waiting connections waited for may have come. */
 void zt_outbound_retry(struct zt_worker *zw);
-/* zt_inbound.c: look at every inbound connection again, by the policies of now. */
-void zt_inbound_recheck(struct zt_worker *zw);
+/* zt_inbound.c: look at every inbound connection again when what changed concerns this host (AP_MESH_CHANGED_*). */
+void zt_inbound_recheck(struct zt_worker *zw, unsigned what);
+void zt_inbound_forget(struct zt_worker *zw);
 
 /* zt_node.c: who we are, for xDS. The tree lives in the arena. */
 struct ap_doc *zt_node_metadata(const struct zt *zt, struct ap_arena *arena);

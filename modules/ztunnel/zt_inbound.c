@@ -366,12 +366,54 @@ zt_inbound_request(struct zt_peer *p, struct ap_exchange *x)
 	begin(c, x);
 }
 
+/* Did a workload of this host change (its list of policies, say)? Remembers what it saw. */
+static bool
+own_workloads_changed(struct zt_worker *zw)
+{
+	struct ap_mesh_workload *now;
+	bool changed = false;
+	uint32_t i, j;
+
+	if (zw->own_count != zw->hosted->count) {
+		zt_inbound_forget(zw);
+		zw->own_count = zw->hosted->count;
+		zw->own = ap_alloc_array(zw->own_count, sizeof(*zw->own));
+		changed = true;
+	}
+	for (i = 0; i < zw->own_count; i++) {
+		now = NULL;
+		for (j = 0; now == NULL && j < zw->zt->cfg.ip_count; j++)
+			now = zt_inbound_workload(zw, &zw->zt->cfg.ips[j], ap_slice_of(zw->hosted->items[i].spiffe));
+		if (now == zw->own[i])
+			continue;
+		ap_mesh_workload_unref(&zw->own[i]);
+		zw->own[i] = ap_mesh_workload_ref(now);
+		changed = true;
+	}
+	return changed;
+}
+
 void
-zt_inbound_recheck(struct zt_worker *zw)
+zt_inbound_forget(struct zt_worker *zw)
+{
+	uint32_t i;
+
+	for (i = 0; i < zw->own_count; i++)
+		ap_mesh_workload_unref(&zw->own[i]);
+	ap_free(&zw->own);
+	zw->own_count = 0;
+}
+
+void
+zt_inbound_recheck(struct zt_worker *zw, unsigned what)
 {
 	struct ap_mesh_workload *now;
 	struct ap_authz_result r;
+	bool own_changed = (what & AP_MESH_CHANGED_WORKLOADS) != 0 && own_workloads_changed(zw);
 
+	/* Somebody else's workloads come and go all the time: that is no reason to look at every connection. */
+	if ((what & AP_MESH_CHANGED_POLICIES) == 0 && !own_changed)
+		return;
 	AP_LIST_FOR_SAFE(link, &zw->conns) {
 		struct zt_conn *c = AP_LIST_ITEM(link, struct zt_conn, link);
 

@@ -35,8 +35,7 @@ on_mesh_change(unsigned changed, void *arg)
 
 	AP_IS(zw, ZT_WORKER_MAGIC);
 	zt_outbound_retry(zw);
-	if ((changed & (AP_MESH_CHANGED_POLICIES | AP_MESH_CHANGED_WORKLOADS)) != 0)
-		zt_inbound_recheck(zw);
+	zt_inbound_recheck(zw, changed);
 }
 
 static void
@@ -195,6 +194,7 @@ zt_worker_stop(void *ws)
 		zt_conn_end(AP_LIST_ITEM(link, struct zt_conn, link), ZT_END_DRAINED, NULL);
 	}
 	zt_peer_close_all(zw);
+	zt_inbound_forget(zw);
 	ap_hbone_pool_free(&zw->pool);
 	ap_tls_unref(&zw->server_tls);
 	ap_sock_diag_free(&zw->diag);

@@ -342,3 +342,24 @@ def test_a_reload_takes_new_workloads_and_refuses_bad_files(world):
         assert world.b.process.poll() is None
         assert talk(s, b"on") == b"ON"
     assert is_reachable(world.a, address)
+
+
+def test_a_policy_list_that_changes_closes_connections_too(world):
+    """The policy was there; that it is for this workload is news (Istio's ztunnel does not look again then)."""
+    cp = ControlPlane(world, resources=RESOURCES)
+    world.b.echo(9000)
+    cp.join(world.a, [CLIENT])
+    cp.join(world.b, [SERVER])
+    address = (vip(world.a, "server"), 80)
+    wait_for(lambda: is_reachable(world.a, address), what="a call")
+    policy = {**DENY, "spec": {**DENY["spec"], "selector": {"matchLabels": {"app": "nobody"}}}}
+    cp.apply(policy)
+    time.sleep(0.3)
+    with world.a.connect(address, timeout=10) as s:
+        assert talk(s) == b"HELLO"
+        policy["spec"]["selector"]["matchLabels"]["app"] = "server"
+        cp.apply(policy)
+        try:
+            assert s.recv(100) == b""
+        except ConnectionError:
+            pass
