@@ -6,84 +6,17 @@
  * follows when they are more than one connection carries.  Opens that ended but may only be told from the loop go
  * through one task.  All have the same timeout, so their deadlines are a queue with one timer.  The worker's thread.
  */
-#include "mesh/hbone.h"
+#include "mesh/hbone_priv.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/check.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "event/loop.h"
 #include "event/worker.h"
 #include "net/tcp.h"
 
-#define POOL_MAGIC AP_MAGIC('h', 'b', 'p', 'o')
-#define CONN_MAGIC AP_MAGIC('h', 'b', 'c', 'o')
-#define WAIT_MAGIC AP_MAGIC('h', 'b', 'w', 'a')
 #define TRIES 3 /* a request that the peer cannot have seen is made again, on another connection */
-#define KEY_MAX ((size_t)256 * 1024)
-
-struct hop {
-	struct ap_hbone_pool *pool;
-	struct ap_slice key; /* empty: private, not in the map */
-	struct ap_addr addr;
-	struct ap_tls *tls;  /* the newest context that was asked with */
-	uint32_t mark;
-	char *source_identity, *sni;
-	char **identities; /* NULL-terminated */
-	struct ap_list conns; /* with room */
-	struct ap_list waiting;
-	struct conn *dialing;
-	uint32_t refs; /* connections that point here, and whoever is at work on it */
-};
-
-struct conn {
-	uint32_t magic;
-	struct hop *hop; /* NULL: the pool is gone */
-	struct ap_list link; /* in hop->conns */
-	struct ap_list all;  /* in pool->conns */
-	struct ap_http_conn *http;
-	struct ap_tls *tls;
-	struct ap_addr local;
-	bool is_ready, refused_peer;
-};
-
-struct ap_hbone_wait {
-	uint32_t magic;
-	struct ap_hbone_pool *pool;
-	struct hop *hop;     /* while it waits there */
-	struct ap_list link; /* hop->waiting, or pool->ended */
-	struct ap_list order; /* pool->opening */
-	uint64_t deadline_ms;
-	struct ap_arena *arena; /* the head, until it was sent */
-	struct ap_http_head head;
-	struct ap_exchange *x; /* begun */
-	struct ap_addr local;
-	unsigned tries;
-	bool reused;
-	enum ap_stream_error error;
-	int detail;
-	char *text;
-	ap_hbone_fn fn;
-	void *arg;
-};
-
-struct ap_hbone_pool {
-	uint32_t magic;
-	struct ap_loop *loop;
-	struct ap_hbone_settings settings;
-	struct ap_http_settings http;
-	struct ap_map hops;
-	struct ap_list conns;   /* all */
-	struct ap_list opening; /* waits, oldest first */
-	struct ap_list ended;   /* waits to be told */
-	struct ap_task tell;
-	struct ap_timer timer;
-	struct ap_hbone_stats stats;
-};
 
 static void serve_waiting(struct hop *hop);
 static const struct ap_http_client_ops conn_ops;
@@ -160,112 +93,6 @@ on_tell(struct ap_task *t, void *arg)
 	(void)t;
 	while (!ap_list_is_empty(&pool->ended))
 		tell_wait(AP_LIST_ITEM(pool->ended.next, struct ap_hbone_wait, link), NULL, 0);
-}
-
-/* ---- hops ---- */
-
-static int
-compare_slices(const void *a, const void *b)
-{
-	return ap_slice_cmp(*(const struct ap_slice *)a, *(const struct ap_slice *)b);
-}
-
-static void
-add_part(struct ap_buf *key, struct ap_slice s)
-{
-	ap_buf_add_u32(key, (uint32_t)s.len);
-	ap_buf_add_slice(key, s);
-}
-
-/* Everything that must be equal for two tunnels to share a connection. Identities are a set. */
-static void
-make_key(const struct ap_hbone_target *t, struct ap_buf *key)
-{
-	struct ap_slice few[8], *ids = few;
-	char hop[AP_ADDR_TEXT];
-
-	if (t->server_identity_count > AP_COUNTOF(few))
-		ids = ap_alloc_array(t->server_identity_count, sizeof(*ids));
-	if (t->server_identity_count > 0)
-		memcpy(ids, t->server_identities, t->server_identity_count * sizeof(*ids));
-	qsort(ids, t->server_identity_count, sizeof(*ids), compare_slices);
-	ap_buf_add_u32(key, t->mark);
-	add_part(key, ap_slice((const char *)t->source_ip.bytes, t->source_ip.len));
-	add_part(key, ap_slice_of(ap_addr_format(&t->hop, hop, sizeof(hop))));
-	add_part(key, t->source_identity);
-	add_part(key, t->sni);
-	for (size_t i = 0; i < t->server_identity_count; i++)
-		add_part(key, ids[i]);
-	if (ids != few)
-		ap_free(&ids);
-}
-
-static struct hop *
-hop_new(struct ap_hbone_pool *pool, const struct ap_hbone_target *t)
-{
-	struct hop *hop = ap_new(struct hop);
-
-	hop->pool = pool;
-	hop->addr = t->hop;
-	hop->mark = t->mark;
-	hop->tls = ap_tls_ref(t->tls);
-	hop->source_identity = ap_strndup(t->source_identity.ptr, t->source_identity.len);
-	if (t->sni.len > 0)
-		hop->sni = ap_strndup(t->sni.ptr, t->sni.len);
-	hop->identities = ap_alloc_array(t->server_identity_count + 1, sizeof(*hop->identities));
-	for (size_t i = 0; i < t->server_identity_count; i++)
-		hop->identities[i] = ap_strndup(t->server_identities[i].ptr, t->server_identities[i].len);
-	ap_list_init(&hop->conns);
-	ap_list_init(&hop->waiting);
-	return hop;
-}
-
-static void
-hop_free(struct hop *hop)
-{
-	for (char **id = hop->identities; *id != NULL; id++)
-		ap_free(id);
-	ap_free(&hop->identities);
-	ap_free(&hop->source_identity);
-	ap_free(&hop->sni);
-	ap_mem_free((void *)(uintptr_t)hop->key.ptr); /* ours */
-	ap_tls_unref(&hop->tls);
-	ap_free(&hop);
-}
-
-static void
-hop_unref(struct hop *hop)
-{
-	AP_CHECK(hop->refs > 0);
-	if (--hop->refs > 0 || !ap_list_is_empty(&hop->waiting))
-		return;
-	if (hop->key.len > 0)
-		(void)ap_map_remove(&hop->pool->hops, hop->key);
-	hop_free(hop);
-}
-
-static struct hop *
-hop_get(struct ap_hbone_pool *pool, const struct ap_hbone_target *t)
-{
-	struct ap_buf key;
-	struct hop *hop;
-
-	if (t->over != NULL) {
-		hop = hop_new(pool, t);
-		hop->refs++;
-		return hop;
-	}
-	ap_buf_init(&key, KEY_MAX);
-	make_key(t, &key);
-	hop = ap_map_find(&pool->hops, ap_buf_slice(&key));
-	if (hop == NULL) {
-		hop = hop_new(pool, t);
-		(void)ap_map_put(&pool->hops, ap_buf_slice(&key), hop);
-		hop->key = ap_slice(ap_strndup(key.ptr, key.len), key.len);
-	}
-	ap_buf_done(&key);
-	hop->refs++;
-	return hop;
 }
 
 /* ---- connections ---- */
@@ -416,7 +243,7 @@ on_closed(struct ap_http_conn *http, void *arg)
 	ap_list_remove(&c->all);
 	if (c->hop != NULL) {
 		c->hop->pool->stats.connections--;
-		hop_unref(c->hop);
+		ap_hbone_hop_unref(c->hop);
 	}
 	ap_tls_unref(&c->tls);
 	c->magic = 0;
@@ -463,7 +290,7 @@ on_answer(struct ap_exchange *x, void *arg)
 	AP_IS(w, WAIT_MAGIC);
 	w->x = NULL;
 	if (status / 100 == 2) {
-		hop_unref(w->hop);
+		ap_hbone_hop_unref(w->hop);
 		w->hop = NULL;
 		tell_wait(w, x, status);
 		return;
@@ -476,10 +303,10 @@ on_answer(struct ap_exchange *x, void *arg)
 		ap_list_append(&hop->waiting, &w->link);
 		hop->pool->stats.waiting++;
 		serve_waiting(hop);
-		hop_unref(hop); /* it waits there now, which holds it */
+		ap_hbone_hop_unref(hop); /* it waits there now, which holds it */
 		return;
 	}
-	hop_unref(w->hop);
+	ap_hbone_hop_unref(w->hop);
 	w->hop = NULL;
 	w->error = status == 0 ? (enum ap_stream_error)s->error : AP_STREAM_OK;
 	w->detail = s->detail;
@@ -535,7 +362,7 @@ serve_waiting(struct hop *hop)
 		pool->stats.waiting--;
 		hop->refs++; /* the wait's, until it is answered: it may have to come back */
 		if (!begin(w, c, &w->head)) {
-			hop_unref(hop);
+			ap_hbone_hop_unref(hop);
 			fail_later(w, AP_STREAM_INTERNAL, "HBONE: the request could not be made");
 		}
 	}
@@ -550,7 +377,7 @@ serve_waiting(struct hop *hop)
 			}
 		}
 	}
-	hop_unref(hop);
+	ap_hbone_hop_unref(hop);
 }
 
 static void
@@ -582,7 +409,7 @@ withdraw(struct ap_hbone_wait *w)
 		w->pool->stats.waiting--;
 		hop->refs++; /* waiting held it without a count */
 	}
-	hop_unref(hop);
+	ap_hbone_hop_unref(hop);
 }
 
 static void
@@ -646,7 +473,7 @@ ap_hbone_open(struct ap_hbone_pool *pool, const struct ap_hbone_target *t, ap_hb
 	ap_list_init(&w->link);
 	ap_list_append(&pool->opening, &w->order);
 	arm_timer(pool);
-	hop = hop_get(pool, t);
+	hop = ap_hbone_hop_get(pool, t);
 	if (hop->tls != t->tls) {
 		ap_tls_unref(&hop->tls);
 		hop->tls = ap_tls_ref(t->tls);
@@ -655,16 +482,16 @@ ap_hbone_open(struct ap_hbone_pool *pool, const struct ap_hbone_target *t, ap_hb
 		struct ap_http_head head = lend_head(t);
 
 		w->reused = true;
-		w->hop = hop; /* with the reference of hop_get */
+		w->hop = hop; /* with the reference of ap_hbone_hop_get */
 		if (!begin(w, c, &head)) {
 			fail_later(w, AP_STREAM_INTERNAL, "HBONE: the request could not be made");
-			hop_unref(hop);
+			ap_hbone_hop_unref(hop);
 		}
 		return w;
 	}
 	if (pool->stats.waiting >= pool->settings.max_waiting && t->over == NULL) {
 		fail_later(w, AP_STREAM_LIMIT, "HBONE: too many tunnels wait for a connection");
-		hop_unref(hop);
+		ap_hbone_hop_unref(hop);
 		return w;
 	}
 	w->arena = ap_arena_new(256 * 1024);
@@ -676,7 +503,7 @@ ap_hbone_open(struct ap_hbone_pool *pool, const struct ap_hbone_target *t, ap_hb
 		dial(hop, t->over);
 	else
 		serve_waiting(hop);
-	hop_unref(hop);
+	ap_hbone_hop_unref(hop);
 	return w;
 }
 
@@ -787,7 +614,7 @@ ap_hbone_pool_free(struct ap_hbone_pool **ptr)
 		ap_list_remove(&c->link);
 		c->hop = NULL;
 		ap_http_close(c->http);
-		hop_unref(hop);
+		ap_hbone_hop_unref(hop);
 	}
 	ap_map_done(&pool->hops, NULL);
 	ap_timer_stop(&pool->timer);

@@ -7,6 +7,7 @@ libcore_la_SOURCES += \
 	appliance/mesh/feed.c \
 	appliance/mesh/feed.h \
 	appliance/mesh/hbone.c appliance/mesh/hbone.h \
+	appliance/mesh/hbone_hop.c appliance/mesh/hbone_priv.h \
 	appliance/mesh/hbone_server.c \
 	appliance/mesh/identity.c \
 	appliance/mesh/identity.h \
