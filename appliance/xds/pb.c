@@ -14,6 +14,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include "google/struct.pb-c.h"
+
 /* Read a varint at *p; false when it runs out of bytes or has more than ten. */
 static bool
 read_varint(struct ap_slice *rest, uint64_t *out)
@@ -277,4 +279,48 @@ ap_pb_to_doc(struct ap_arena *arena, const void *message)
 		ap_doc_set(arena, out, f->name, value_to_doc(arena, f, at));
 	}
 	return out;
+}
+
+/* --- google.protobuf.Struct ------------------------------------------------------------------------------------------- */
+
+static struct ap_doc *
+struct_value_to_doc(struct ap_arena *arena, const Google__Protobuf__Value *v)
+{
+	switch (v->kind_case) {
+	case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
+		if (v->number_value >= -9e15 && v->number_value <= 9e15 &&
+		    (double)(int64_t)v->number_value == v->number_value)
+			return ap_doc_new_int(arena, (int64_t)v->number_value);
+		return ap_doc_new_real(arena, v->number_value);
+	case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
+		return ap_doc_new_string(arena, ap_slice_of(v->string_value));
+	case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
+		return ap_doc_new_bool(arena, v->bool_value != 0);
+	case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
+		return ap_struct_to_doc(arena, v->struct_value);
+	case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE: {
+		struct ap_doc *list = ap_doc_new_list(arena);
+		for (size_t i = 0; i < v->list_value->n_values; i++)
+			ap_doc_append(list, struct_value_to_doc(arena, v->list_value->values[i]));
+		return list;
+	}
+	case GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE:
+	case GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET:
+	case _GOOGLE__PROTOBUF__VALUE__KIND__CASE_IS_INT_SIZE:
+		break;
+	}
+	return ap_doc_new_null(arena);
+}
+
+struct ap_doc *
+ap_struct_to_doc(struct ap_arena *arena, const void *message)
+{
+	const Google__Protobuf__Struct *s = message;
+	struct ap_doc *map = ap_doc_new_map(arena);
+	for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
+		const Google__Protobuf__Struct__FieldsEntry *e = s->fields[i];
+		if (e->key != NULL && e->value != NULL)
+			ap_doc_set(arena, map, e->key, struct_value_to_doc(arena, e->value));
+	}
+	return map;
 }

@@ -20,8 +20,8 @@ void ap_pb_pack(const void *message, struct ap_buf *out);
 /* Protobuf's JSON names and enum words; bytes as IP address text when they are 4 or 16 long, else base64; unset is left out; map
  * entries become maps. For people and tests, in the arena. */
 struct ap_doc *ap_pb_to_doc(struct ap_arena *arena, const void *message);
+/* google.protobuf.Struct as a document, which takes more room than the message. NULL gives an empty map. */
+struct ap_doc *ap_struct_to_doc(struct ap_arena *arena, const void *message);
 AP_PUBLIC_END
-
-#define AP_PB(desc_) (&(desc_##__descriptor))
 
 #endif

@@ -222,48 +222,6 @@ push(struct ap_task *t, void *arg)
 
 /* --- In ----------------------------------------------------------------------------------------------------------------- */
 
-static struct ap_doc *
-value_to_doc(struct ap_arena *arena, const Google__Protobuf__Value *v)
-{
-	switch (v->kind_case) {
-	case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
-		if (v->number_value >= -9e15 && v->number_value <= 9e15 &&
-		    (double)(int64_t)v->number_value == v->number_value)
-			return ap_doc_new_int(arena, (int64_t)v->number_value);
-		return ap_doc_new_real(arena, v->number_value);
-	case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
-		return ap_doc_new_string(arena, ap_slice_of(v->string_value));
-	case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
-		return ap_doc_new_bool(arena, v->bool_value != 0);
-	case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
-		return ap_struct_to_doc(arena, v->struct_value);
-	case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE: {
-		struct ap_doc *list = ap_doc_new_list(arena);
-		for (size_t i = 0; i < v->list_value->n_values; i++)
-			ap_doc_append(list, value_to_doc(arena, v->list_value->values[i]));
-		return list;
-	}
-	case GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE:
-	case GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET:
-	case _GOOGLE__PROTOBUF__VALUE__KIND__CASE_IS_INT_SIZE:
-		break;
-	}
-	return ap_doc_new_null(arena);
-}
-
-struct ap_doc *
-ap_struct_to_doc(struct ap_arena *arena, const void *message)
-{
-	const Google__Protobuf__Struct *s = message;
-	struct ap_doc *map = ap_doc_new_map(arena);
-	for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
-		const Google__Protobuf__Struct__FieldsEntry *e = s->fields[i];
-		if (e->key != NULL && e->value != NULL)
-			ap_doc_set(arena, map, e->key, value_to_doc(arena, e->value));
-	}
-	return map;
-}
-
 /* False: the stream was ended. */
 static bool
 admit(struct ap_xds_stream *s, const ap_delta_request *r)

@@ -79,8 +79,6 @@ void ap_xds_server_each(
 struct ap_doc *ap_xds_server_dump(const struct ap_xds_server *s, struct ap_arena *arena);
 /* Is the stream told everything of all its types? */
 bool ap_xds_stream_is_current(const struct ap_xds_stream *s);
-/* google.protobuf.Struct as a document; bounded. */
-struct ap_doc *ap_struct_to_doc(struct ap_arena *arena, const void *message);
 AP_PUBLIC_END
 
 #endif
