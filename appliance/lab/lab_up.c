@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "lab/lab.h"
 
 #define READY_MS 30000U
+#define VMS_MAX 16U
 
 static const char *const tools[] = { "ip", "nft", "curl", "redis-server" };
 
@@ -35,29 +37,47 @@ check_tools(struct ap_error *err)
 	return 0;
 }
 
-/* Step 2: the hub. */
+/* An Ambit process that is waited for: ready, or dead, which ends the wait too. */
+struct waited {
+	const char *vm;
+	pid_t pid;
+	bool is_dead;
+};
 
 static bool
-hub_is_ready(const struct lab *lab, void *arg)
+is_ready_or_dead(const struct lab *lab, void *arg)
 {
-	(void)arg;
-	return lab_is_ready(lab, LAB_HUB, LAB_HUB);
+	struct waited *w = arg;
+
+	w->is_dead = waitpid(w->pid, NULL, WNOHANG) == w->pid;
+	return w->is_dead || lab_is_ready(lab, w->vm, w->vm);
 }
+
+static int
+wait_until_ready(const struct lab *lab, struct waited *w, struct ap_error *err)
+{
+	if (!lab_wait(READY_MS, is_ready_or_dead, lab, w))
+		return ap_error_set(err, -ETIMEDOUT, "the process of %s is not ready after %u s; see %s/%s/ambit.log.", w->vm,
+		    READY_MS / 1000, lab->folder, w->vm);
+	if (w->is_dead)
+		return ap_error_set(err, -ECHILD, "the process of %s ended at once; see %s/%s/ambit.log.", w->vm, lab->folder, w->vm);
+	return 0;
+}
+
+/* Step 2: the hub. */
 
 static int
 start_hub(const struct lab *lab, struct ap_error *err)
 {
-	char config[200], log[200];
+	char config[200];
 	const char *argv[] = { lab->self, "run", "-c", config, NULL };
 	struct lab_spawn s = { .vm = LAB_HUB, .log = "ambit", .argv = argv };
+	struct waited hub = { .vm = LAB_HUB };
 
 	snprintf(config, sizeof(config), "%s/" LAB_HUB "/ambit.yaml", lab->folder);
-	snprintf(log, sizeof(log), "%s/" LAB_HUB "/ambit.log", lab->folder);
-	if (lab_write_hub(lab, err) != 0 || lab_spawn(lab, &s, NULL, err) != 0)
+	if (lab_write_hub(lab, err) != 0 || lab_spawn(lab, &s, &hub.pid, err) != 0)
 		return err->code;
-	if (!lab_wait(READY_MS, hub_is_ready, lab, NULL))
-		return ap_error_set(err, -ETIMEDOUT, "the hub is not ready after %u s; see %s.", READY_MS / 1000, log);
-	return 0;
+	return wait_until_ready(lab, &hub, err);
 }
 
 /* Step 3: each VM's token and ztunnel. */
@@ -107,7 +127,7 @@ copy_root(const struct lab *lab, struct ap_error *err)
 }
 
 static int
-start_ztunnel(const struct lab *lab, const struct lab_vm *vm, struct ap_error *err)
+start_ztunnel(const struct lab *lab, const struct lab_vm *vm, pid_t *out_pid, struct ap_error *err)
 {
 	char config[200];
 	const char *argv[] = { lab->self, "run", "-c", config, NULL };
@@ -116,33 +136,26 @@ start_ztunnel(const struct lab *lab, const struct lab_vm *vm, struct ap_error *e
 	snprintf(config, sizeof(config), "%s/%s/ambit.yaml", lab->folder, vm->name);
 	if (lab_write_vm(lab, vm, err) != 0 || give_token(lab, vm, err) != 0)
 		return err->code;
-	return lab_spawn(lab, &s, NULL, err);
-}
-
-static bool
-vm_is_ready(const struct lab *lab, void *arg)
-{
-	const struct lab_vm *vm = arg;
-
-	return lab_is_ready(lab, vm->name, vm->name);
+	return lab_spawn(lab, &s, out_pid, err);
 }
 
 static int
 start_ztunnels(const struct lab *lab, struct ap_error *err)
 {
+	struct waited waited[VMS_MAX] = { 0 };
 	size_t count;
 	const struct lab_vm *vms = lab_vms(&count);
 
 	if (copy_root(lab, err) != 0 || lab_write_kubeconfig(lab, err) != 0)
 		return err->code;
-	for (size_t i = 0; i < count; i++) {
-		if (start_ztunnel(lab, &vms[i], err) != 0)
+	for (size_t i = 0; i < count && i < VMS_MAX; i++) {
+		waited[i].vm = vms[i].name;
+		if (start_ztunnel(lab, &vms[i], &waited[i].pid, err) != 0)
 			return err->code;
 	}
-	for (size_t i = 0; i < count; i++) {
-		if (!lab_wait(READY_MS, vm_is_ready, lab, (void *)(uintptr_t)&vms[i]))
-			return ap_error_set(err, -ETIMEDOUT, "the ztunnel of VM %s is not ready after %u s; see %s/%s/ambit.log.",
-			    vms[i].name, READY_MS / 1000, lab->folder, vms[i].name);
+	for (size_t i = 0; i < count && i < VMS_MAX; i++) {
+		if (wait_until_ready(lab, &waited[i], err) != 0)
+			return err->code;
 	}
 	return 0;
 }

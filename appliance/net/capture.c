@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "net/netlink.h"
 
 #define ORIGINAL_DST 80 /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST; their headers quarrel with libc's */
 
@@ -52,15 +53,11 @@ struct ap_sock_diag {
 struct ap_sock_diag *
 ap_sock_diag_new(struct ap_error *err)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	const struct timeval patience = { .tv_sec = 1 };
+	int fd = ap_netlink_open(NETLINK_SOCK_DIAG, "sock_diag", err);
 	struct ap_sock_diag *d;
 
-	if (fd < 0) {
-		ap_error_set(err, -errno, "cannot open sock_diag: %s", strerror(errno));
+	if (fd < 0)
 		return NULL;
-	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	d = ap_new(struct ap_sock_diag);
 	d->fd = fd;
 	return d;

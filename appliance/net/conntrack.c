@@ -11,10 +11,10 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/netlink.h"
 
 #define ATTR_HEAD sizeof(struct nlattr)
 #define HEAD_SIZE ((size_t)NLMSG_HDRLEN + sizeof(struct nfgenmsg)) /* both are multiples of four */
@@ -27,15 +27,11 @@ struct ap_conntrack {
 struct ap_conntrack *
 ap_conntrack_new(struct ap_error *err)
 {
-	const struct timeval patience = { .tv_sec = 1 };
+	int fd = ap_netlink_open(NETLINK_NETFILTER, "ctnetlink", err);
 	struct ap_conntrack *c;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
-	if (fd < 0) {
-		ap_error_set(err, -errno, "cannot open ctnetlink: %s", strerror(errno));
+	if (fd < 0)
 		return NULL;
-	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	c = ap_new(struct ap_conntrack);
 	c->fd = fd;
 	return c;

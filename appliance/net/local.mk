@@ -3,6 +3,7 @@ libcore_la_SOURCES += \
 	appliance/net/capture.c appliance/net/capture.h \
 	appliance/net/conntrack.c appliance/net/conntrack.h \
 	appliance/net/listener.c appliance/net/listener.h \
+	appliance/net/netlink.c appliance/net/netlink.h \
 	appliance/net/relay.c appliance/net/relay.h \
 	appliance/net/resolve.c appliance/net/resolve.h \
 	appliance/net/sock.c appliance/net/sock.h \
