@@ -84,7 +84,7 @@ export class Overlay {
 		cy.nodes("[!box]").forEach((n) => this.card(n));
 		// What matters most finds its place first, and is painted last.
 		const pills: (() => void)[] = [];
-		if (zoom > 0.36) for (const e of [...edges].reverse()) pills.push(this.pill(e, this.topo.way(e)));
+		if (zoom > 0.3) for (const e of [...edges].reverse()) pills.push(this.pill(e, this.topo.way(e)));
 		for (const paint of pills.reverse()) paint();
 	}
 
@@ -112,8 +112,15 @@ export class Overlay {
 		c.fillStyle = this.p.dim;
 		c.textBaseline = "middle";
 		c.textAlign = "left";
-		c.font = isApp ? `550 11px ${FONT}` : `650 12px ${FONT}`;
-		c.fillText(fit(c, n.data("label") as string, b.w - 30), b.x1 + (isApp ? 14 : 18), b.y1 + (isApp ? 11 : 16));
+		// From far away the names of namespaces stay legible: they grow as the picture shrinks.
+		const size = isApp ? 11 : Math.max(12, Math.min(11 / this.topo.cy.zoom(), b.w / 5));
+		c.font = `${isApp ? 550 : 650} ${size}px ${FONT}`;
+		const grown = size > 12;
+		c.fillText(
+			fit(c, n.data("label") as string, grown ? b.w : b.w - 30),
+			b.x1 + (isApp ? 14 : grown ? 0 : 18),
+			grown ? b.y1 - size * 0.7 : b.y1 + (isApp ? 11 : 16),
+		);
 	}
 
 	private tone(h: Health): string {

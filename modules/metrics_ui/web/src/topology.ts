@@ -87,7 +87,7 @@ export class Topology {
 		this.cy = cytoscape({
 			container,
 			style: this.style(),
-			minZoom: 0.15,
+			minZoom: 0.02,
 			maxZoom: 2.5,
 			boxSelectionEnabled: false,
 			autounselectify: true,
