@@ -2,3 +2,4 @@
 EXTRA_PROGRAMS = tests/bench/load
 tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_CFLAGS = $(AM_CFLAGS)
+EXTRA_DIST += tests/bench/bench_l4.py tests/bench/bench_l7.py
