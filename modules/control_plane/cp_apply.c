@@ -407,6 +407,8 @@ cp_merge(struct ap_arena *arena, struct ap_doc *target, const struct ap_doc *pat
 		} else if (member->type == AP_DOC_MAP) {
 			struct ap_doc *fresh = ap_doc_new_map(arena);
 
+			if (fresh == NULL)
+				return; /* the arena is full, and the caller sees that */
 			cp_merge(arena, fresh, member);
 			ap_doc_set(arena, target, member->key.ptr, fresh);
 		} else {

@@ -10,6 +10,10 @@
 #                           lets libFuzzer search; new inputs go to fuzz-corpus/ in the build folder
 #   tests/fuzz/fuzz_x FILE  runs one input in either build
 FUZZERS =
+FUZZERS += tests/fuzz/fuzz_api_patch
+tests_fuzz_fuzz_api_patch_SOURCES = tests/fuzz/fuzz_api_patch.c modules/control_plane/api/api_json_patch.c \
+	modules/control_plane/api/api_strategic.c
+tests_fuzz_fuzz_api_patch_CFLAGS = $(AM_CFLAGS)
 FUZZERS += tests/fuzz/fuzz_delta
 FUZZERS += tests/fuzz/fuzz_dns
 FUZZERS += tests/fuzz/fuzz_grpc

@@ -173,6 +173,16 @@ def test_patches_do_what_their_type_says(server, kind, patch, want):
     assert answer["spec"] == want
 
 
+def test_a_patch_that_grows_without_end_is_refused(server):
+    server.post(SVC, service(annotations={"x": "y" * 1000}))
+    grow = [{"op": "copy", "from": "/metadata", "path": "/metadata/annotations/m"}] + [
+        {"op": "copy", "from": "/metadata/annotations", "path": f"/metadata/annotations/m{i}"} for i in range(40)
+    ]
+    status, answer = server.patch(SVC + "/a", grow, "json")
+    assert status in (413, 422) and answer["kind"] == "Status"
+    assert server.get(SVC + "/a")[1]["metadata"]["annotations"] == {"x": "y" * 1000}
+
+
 def test_server_side_apply_makes_and_merges(server):
     headers = {"content-type": "application/apply-patch+yaml"}
     text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n"

@@ -112,19 +112,21 @@ list_remove(struct ap_doc *list, uint32_t at)
 static int
 op_add(struct ap_arena *arena, struct ap_doc **root, struct ap_slice path, const struct ap_doc *value, struct ap_error *err)
 {
+	struct ap_doc *at, *copy = ap_doc_copy(arena, value);
 	struct ap_slice last;
-	struct ap_doc *at;
 	uint32_t i;
 
+	if (copy == NULL) /* "copy" can double an object with each operation */
+		return ap_error_set(err, -EFBIG, "the result is too big");
 	if (path.len == 0) {
-		*root = ap_doc_copy(arena, value);
+		*root = copy;
 		return 0;
 	}
 	at = walk(arena, *root, path, &last);
-	if (ap_doc_is(at, AP_DOC_MAP))
-		ap_doc_set(arena, at, last.ptr, ap_doc_copy(arena, value));
+	if (ap_doc_is(at, AP_DOC_MAP) && last.ptr != NULL)
+		ap_doc_set(arena, at, last.ptr, copy);
 	else if (ap_doc_is(at, AP_DOC_LIST) && list_index(at, last, true, &i))
-		list_insert(at, i, ap_doc_copy(arena, value));
+		list_insert(at, i, copy);
 	else
 		return ap_error_set(err, -ENOENT, "add: there is no place %.*s", AP_FMT(path));
 	return 0;
@@ -137,7 +139,7 @@ op_remove(struct ap_arena *arena, struct ap_doc *root, struct ap_slice path, str
 	struct ap_doc *at = walk(arena, root, path, &last);
 	uint32_t i;
 
-	if (ap_doc_is(at, AP_DOC_MAP) && ap_doc_remove(at, last.ptr))
+	if (ap_doc_is(at, AP_DOC_MAP) && last.ptr != NULL && ap_doc_remove(at, last.ptr))
 		return 0;
 	if (ap_doc_is(at, AP_DOC_LIST) && list_index(at, last, false, &i)) {
 		list_remove(at, i);

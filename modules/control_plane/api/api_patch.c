@@ -95,8 +95,18 @@ api_patch(struct api_request *r)
 		return;
 	}
 	doc = ap_doc_copy(arena, before->doc);
+	if (doc == NULL) {
+		api_fail(r, 413, "RequestEntityTooLarge", "the patch is too big");
+		ap_arena_free(&arena);
+		return;
+	}
 	/* A version in the patch is a precondition; without one the patch is to what is there now. */
 	if (!patch_into(r, arena, type, &doc, patch)) {
+		ap_arena_free(&arena);
+		return;
+	}
+	if (ap_arena_is_full(arena)) {
+		api_fail(r, 413, "RequestEntityTooLarge", "the object would become too big");
 		ap_arena_free(&arena);
 		return;
 	}

@@ -73,7 +73,7 @@ merge_list(struct ap_arena *arena, struct ap_doc *target, const struct ap_doc *p
 		} else if (old == NULL) {
 			fresh = ap_doc_copy(arena, item);
 			ap_doc_append(target, fresh);
-		} else if (item->type == AP_DOC_MAP) {
+		} else if (item->type == AP_DOC_MAP && old->type == AP_DOC_MAP) {
 			api_strategic_merge(arena, old, item, path);
 		}
 	}
@@ -109,7 +109,8 @@ merge_member(struct ap_arena *arena, struct ap_doc *target, const struct ap_doc 
 			ap_doc_set(arena, target, member->key.ptr, ap_doc_new_map(arena));
 			old = ap_doc_get_slice(target, member->key);
 		}
-		api_strategic_merge(arena, old, member, below);
+		if (ap_doc_is(old, AP_DOC_MAP)) /* else the arena is full, and the caller sees that */
+			api_strategic_merge(arena, old, member, below);
 	} else if (member->type == AP_DOC_LIST && key != NULL && ap_doc_is(old, AP_DOC_LIST)) {
 		merge_list(arena, old, member, key, below);
 	} else {
