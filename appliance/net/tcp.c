@@ -32,8 +32,8 @@ struct tcp {
 	struct ap_io io;
 	struct connecting *connecting;
 	struct ap_addr *peer; /* made when asked for */
-	struct ap_ip peer_ip;
-	uint16_t peer_port;
+	struct ap_ip peer_ip, local_ip; /* len 0: not known (yet) */
+	uint16_t peer_port, local_port;
 	bool write_ended;
 };
 
@@ -346,13 +346,25 @@ ap_tcp_peer(struct ap_stream *s)
 	return t->peer;
 }
 
+/* It does not change once the socket is connected, and access logs ask at each request. */
 struct ap_addr
 ap_tcp_local(const struct ap_stream *s)
 {
+	union {
+		const struct ap_stream *in;
+		struct tcp *out;
+	} u = { .in = s };
 	struct sockaddr_storage storage;
 	socklen_t len = sizeof(storage);
+	struct ap_addr local;
 
-	if (getsockname(ap_tcp_fd(s), (struct sockaddr *)&storage, &len) != 0)
+	AP_CHECK(s->ops == &ap_tcp_ops);
+	if (u.out->local_ip.len != 0)
+		return ap_addr_of(&u.out->local_ip, u.out->local_port);
+	if (getsockname(u.out->io.fd, (struct sockaddr *)&storage, &len) != 0)
 		return (struct ap_addr){ .len = 0 };
-	return ap_addr_from_sockaddr((struct sockaddr *)&storage, len);
+	local = ap_addr_from_sockaddr((struct sockaddr *)&storage, len);
+	if (s->is_open && ap_addr_ip(&local, &u.out->local_ip) == 0)
+		u.out->local_port = ap_addr_port(&local);
+	return local;
 }
