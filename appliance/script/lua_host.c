@@ -199,8 +199,8 @@ state_new(struct ap_lua_script *s, struct ap_error *err)
 		st->hook_refs[h] = LUA_NOREF;
 	L = lua_newstate(budget_alloc, st);
 	if (L == NULL) {
-		ap_error_set(err, -ENOMEM, "the memory budget of %u KiB is too small for any script",
-		    s->set.max_memory_kib);
+		ap_error_set(
+		    err, -ENOMEM, "the memory budget of %u KiB is too small for any script", s->set.max_memory_kib);
 		ap_free(&st);
 		return NULL;
 	}
@@ -446,7 +446,8 @@ result_read(lua_State *L, struct ap_lua_call *call)
 }
 
 static void
-call_hook(struct ap_lua_host *host, struct ap_lua_script *s, struct ap_lua_call *call, int (*ref)(struct ap_lua_state *))
+call_hook(
+    struct ap_lua_host *host, struct ap_lua_script *s, struct ap_lua_call *call, int (*ref)(struct ap_lua_state *))
 {
 	struct ap_error err = { 0 };
 	struct ap_lua_state *st;
@@ -535,7 +536,8 @@ ap_lua_on_request(struct ap_lua_host *host, struct ap_lua_script *s, const struc
 
 void
 ap_lua_on_response(struct ap_lua_host *host, struct ap_lua_script *s, const struct ap_lua_conn *conn,
-    const struct ap_http_head *request, struct ap_http_head *response, struct ap_arena *arena, struct ap_lua_result *out)
+    const struct ap_http_head *request, struct ap_http_head *response, struct ap_arena *arena,
+    struct ap_lua_result *out)
 {
 	struct ap_http_head shown = *request; /* read only for the script: request_frozen */
 	struct ap_lua_call call = {

@@ -68,9 +68,9 @@ enum ap_lua_verdict { AP_LUA_ALLOW, AP_LUA_DENY, AP_LUA_RESPOND };
 /* Everything lives in the arena given to the call. */
 struct ap_lua_result {
 	enum ap_lua_verdict verdict;
-	bool failed;            /* the script failed, and the verdict is its fallback */
-	struct ap_slice reason; /* DENY: the script's words, or what went wrong */
-	int status;             /* RESPOND, or DENY of a request (403) */
+	bool failed;              /* the script failed, and the verdict is its fallback */
+	struct ap_slice reason;   /* DENY: the script's words, or what went wrong */
+	int status;               /* RESPOND, or DENY of a request (403) */
 	struct ap_fields *fields; /* RESPOND; may be NULL */
 	struct ap_slice body;
 	struct ap_lua_label tags[AP_LUA_TAGS_MAX]; /* set by tag(); for the access log and later hooks */

@@ -49,8 +49,8 @@ response_get(lua_State *L)
 }
 
 /* Framing and connection fields are the codec's. */
-static const char *const fixed_names[] = { "connection", "content-length", "host", "keep-alive", "proxy-connection", "te",
-	"trailer", "transfer-encoding", "upgrade" };
+static const char *const fixed_names[] = { "connection", "content-length", "host", "keep-alive", "proxy-connection",
+	"te", "trailer", "transfer-encoding", "upgrade" };
 
 static struct ap_slice
 name_get(lua_State *L, int index, bool write, char *out, size_t size)

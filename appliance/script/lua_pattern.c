@@ -43,17 +43,38 @@ class_has(int c, int class_)
 	int r;
 
 	switch (tolower(class_)) {
-	case 'a': r = isalpha(c); break;
-	case 'c': r = iscntrl(c); break;
-	case 'd': r = isdigit(c); break;
-	case 'g': r = isgraph(c); break;
-	case 'l': r = islower(c); break;
-	case 'p': r = ispunct(c); break;
-	case 's': r = isspace(c); break;
-	case 'u': r = isupper(c); break;
-	case 'w': r = isalnum(c); break;
-	case 'x': r = isxdigit(c); break;
-	default: return class_ == c;
+	case 'a':
+		r = isalpha(c);
+		break;
+	case 'c':
+		r = iscntrl(c);
+		break;
+	case 'd':
+		r = isdigit(c);
+		break;
+	case 'g':
+		r = isgraph(c);
+		break;
+	case 'l':
+		r = islower(c);
+		break;
+	case 'p':
+		r = ispunct(c);
+		break;
+	case 's':
+		r = isspace(c);
+		break;
+	case 'u':
+		r = isupper(c);
+		break;
+	case 'w':
+		r = isalnum(c);
+		break;
+	case 'x':
+		r = isxdigit(c);
+		break;
+	default:
+		return class_ == c;
 	}
 	return isupper(class_) ? !r : r != 0;
 }
@@ -121,10 +142,14 @@ item_has(struct match *m, const char *s, const char *p, const char *end)
 		return 0;
 	c = (unsigned char)*s;
 	switch (*p) {
-	case '.': return 1;
-	case '%': return class_has(c, (unsigned char)p[1]);
-	case '[': return set_has(c, p, end - 1);
-	default: return (unsigned char)*p == c;
+	case '.':
+		return 1;
+	case '%':
+		return class_has(c, (unsigned char)p[1]);
+	case '[':
+		return set_has(c, p, end - 1);
+	default:
+		return (unsigned char)*p == c;
 	}
 }
 

@@ -13,8 +13,8 @@
 #define AP_LUA_TEXT_MAX 65536U /* longest string that rep() and gsub() make */
 
 struct ap_lua_script {
-	atomic_uint refs; /* users and hosts: memory goes with the last */
-	atomic_uint users; /* those that may call it; 0: retired */
+	atomic_uint refs;           /* users and hosts: memory goes with the last */
+	atomic_uint users;          /* those that may call it; 0: retired */
 	struct ap_lua_settings set; /* slices into `text` */
 	char *text;
 };
@@ -22,9 +22,9 @@ struct ap_lua_script {
 /* What a hook works on; the userdata that scripts hold have no pointers of their own, so none can outlive a call. */
 struct ap_lua_call {
 	const struct ap_lua_conn *conn;
-	struct ap_http_head *request;   /* NULL in on_connect */
-	struct ap_http_head *response;  /* on_response only */
-	bool request_frozen;            /* on_response: the request went out already */
+	struct ap_http_head *request;  /* NULL in on_connect */
+	struct ap_http_head *response; /* on_response only */
+	bool request_frozen;           /* on_response: the request went out already */
 	struct ap_arena *arena;
 	struct ap_lua_result *out;
 	enum ap_lua_hook hook;

@@ -36,8 +36,8 @@ struct kept {
 	int cost; /* per byte or item, in 1/64 instruction; 0: not wrapped */
 };
 
-static const struct kept string_kept[] = { { "byte", 4 }, { "char", 0 }, { "format", 0 }, { "len", 0 },
-	{ "lower", 4 }, { "reverse", 4 }, { "sub", 1 }, { "upper", 4 }, { NULL, 0 } };
+static const struct kept string_kept[] = { { "byte", 4 }, { "char", 0 }, { "format", 0 }, { "len", 0 }, { "lower", 4 },
+	{ "reverse", 4 }, { "sub", 1 }, { "upper", 4 }, { NULL, 0 } };
 static const struct kept table_kept[] = { { "concat", 64 }, { "insert", 16 }, { "pack", 0 }, { "remove", 16 },
 	{ "sort", 1600 }, { "unpack", 16 }, { NULL, 0 } };
 static const struct kept utf8_kept[] = { { "char", 0 }, { "charpattern", 0 }, { "codepoint", 16 }, { "codes", 0 },

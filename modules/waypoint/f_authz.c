@@ -31,7 +31,7 @@ enum attribute {
 	A_PATH,
 	A_HEADER,
 	A_SNI,
-	A_JWT,  /* no token was checked: absent */
+	A_JWT,   /* no token was checked: absent */
 	A_TEXTS, /* above: texts */
 	A_SOURCE_IP,
 	A_REMOTE_IP,
@@ -83,7 +83,7 @@ static bool
 is_http(uint8_t attribute)
 {
 	return attribute == A_HOST || attribute == A_METHOD || attribute == A_PATH || attribute == A_HEADER ||
-	    attribute == A_REQUEST_PRINCIPAL || attribute == A_JWT;
+	       attribute == A_REQUEST_PRINCIPAL || attribute == A_JWT;
 }
 
 static int
@@ -152,7 +152,8 @@ field_add(struct compile *c, struct fields *to, enum attribute attribute, bool n
 	if (n == 0)
 		return 0;
 	f = &to->items[to->count++];
-	*f = (struct field){ .attribute = (uint8_t)attribute, .negative = negative, .name = name, .count = (uint32_t)n };
+	*f =
+	    (struct field){ .attribute = (uint8_t)attribute, .negative = negative, .name = name, .count = (uint32_t)n };
 	if (attribute < A_TEXTS)
 		return texts_make(c, f, values, n);
 	return attribute == A_PORT ? ports_make(c, f, values, n) : cidrs_make(c, f, values, n);
@@ -165,10 +166,10 @@ fields_room(struct compile *c, struct fields *f, size_t n)
 	return f->items == NULL ? ap_error_set(c->err, -ENOMEM, "the policy is too large") : 0;
 }
 
-#define ADD(attribute_, negative_, name_) \
-	do { \
+#define ADD(attribute_, negative_, name_)                                                                            \
+	do {                                                                                                         \
 		if ((rc = field_add(c, out, (attribute_), (negative_), AP_SLICE_NONE, m->name_, m->n_##name_)) != 0) \
-			return rc; \
+			return rc;                                                                                   \
 	} while (0)
 
 static int
@@ -384,13 +385,26 @@ attribute_text(const struct field *f, const struct wp_view *v)
 	struct ap_slice s = AP_SLICE_NONE;
 
 	switch ((enum attribute)f->attribute) {
-	case A_PRINCIPAL: s = v->principal; break;
-	case A_NAMESPACE: s = v->source_namespace; break;
-	case A_HOST: s = v->authority; break;
-	case A_METHOD: s = v->method; break;
-	case A_PATH: s = v->path; break;
-	case A_SNI: s = v->sni; break;
-	case A_HEADER: return wp_view_header(v, f->name);
+	case A_PRINCIPAL:
+		s = v->principal;
+		break;
+	case A_NAMESPACE:
+		s = v->source_namespace;
+		break;
+	case A_HOST:
+		s = v->authority;
+		break;
+	case A_METHOD:
+		s = v->method;
+		break;
+	case A_PATH:
+		s = v->path;
+		break;
+	case A_SNI:
+		s = v->sni;
+		break;
+	case A_HEADER:
+		return wp_view_header(v, f->name);
 	case A_ACCOUNT:
 		/* The namespace and account stand in the identity as "ns/x/sa/y"; ours is written "x/y". */
 		if (v->source_account.len > 0)
@@ -403,7 +417,8 @@ attribute_text(const struct field *f, const struct wp_view *v)
 	case A_SOURCE_IP:
 	case A_REMOTE_IP:
 	case A_DESTINATION_IP:
-	case A_PORT: break;
+	case A_PORT:
+		break;
 	}
 	return s.len == 0 ? AP_SLICE_NONE : s;
 }

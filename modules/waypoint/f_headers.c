@@ -9,8 +9,8 @@
 #include "base/compiler.h"
 #include "waypoint/wp_request.h"
 
-static const char *const fixed_names[] = { "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer",
-	"transfer-encoding", "upgrade" };
+static const char *const fixed_names[] = { "connection", "content-length", "keep-alive", "proxy-connection", "te",
+	"trailer", "transfer-encoding", "upgrade" };
 
 static bool
 is_fixed(struct ap_slice name)
@@ -48,8 +48,8 @@ variable_add(const struct wp_request *r, struct ap_slice name, struct ap_buf *b)
 		if (header.len >= sizeof(low))
 			return false;
 		for (size_t i = 0; i < header.len; i++)
-			low[i] = header.ptr[i] >= 'A' && header.ptr[i] <= 'Z' ? (char)(header.ptr[i] + 32)
-										: header.ptr[i];
+			low[i] =
+			    header.ptr[i] >= 'A' && header.ptr[i] <= 'Z' ? (char)(header.ptr[i] + 32) : header.ptr[i];
 		ap_buf_add_slice(b, wp_view_header(&r->view, ap_slice(low, header.len)));
 	} else if (ap_slice_eq(name, AP_S("DOWNSTREAM_REMOTE_ADDRESS"))) {
 		address_add(b, &r->down->peer, true);

@@ -211,6 +211,6 @@ f_mirror_request(struct wp_request *r)
 void
 f_mirrors_end(struct wp_worker *ww)
 {
-	AP_LIST_FOR_SAFE (l, &ww->mirror_list)
-		mirror_end(AP_LIST_ITEM(l, struct mirror, link), AP_S("stopped"));
+	AP_LIST_FOR_SAFE(l, &ww->mirror_list)
+	mirror_end(AP_LIST_ITEM(l, struct mirror, link), AP_S("stopped"));
 }

@@ -104,7 +104,7 @@ static bool
 is_default_port(struct ap_slice scheme, struct ap_slice port)
 {
 	return port.len == 0 || (ap_slice_eq(scheme, AP_S("http")) && ap_slice_eq(port, AP_S("80"))) ||
-	    (ap_slice_eq(scheme, AP_S("https")) && ap_slice_eq(port, AP_S("443")));
+	       (ap_slice_eq(scheme, AP_S("https")) && ap_slice_eq(port, AP_S("443")));
 }
 
 static struct ap_slice
@@ -127,10 +127,9 @@ location_make(const struct wp_request *r, const struct wp_redirect *d)
 		port = AP_SLICE_NONE;
 	path = with_query(r, path_change(r, d->change, d->path, NULL));
 	if (is_default_port(scheme, port))
-		return ap_arena_printf(
-		    r->x->arena, "%.*s://%.*s%.*s", AP_FMT(scheme), AP_FMT(host), AP_FMT(path));
-	return ap_arena_printf(r->x->arena, "%.*s://%.*s:%.*s%.*s", AP_FMT(scheme), AP_FMT(host), AP_FMT(port),
-	    AP_FMT(path));
+		return ap_arena_printf(r->x->arena, "%.*s://%.*s%.*s", AP_FMT(scheme), AP_FMT(host), AP_FMT(path));
+	return ap_arena_printf(
+	    r->x->arena, "%.*s://%.*s:%.*s%.*s", AP_FMT(scheme), AP_FMT(host), AP_FMT(port), AP_FMT(path));
 }
 
 bool

@@ -81,7 +81,9 @@ number_add(struct ap_buf *b, bool json, const char *name, uint64_t v)
 static void
 request_add(struct wp_request *r, struct ap_buf *b, bool json)
 {
-	const char *protocol = r->x->version == AP_HTTP_2 ? "HTTP/2" : r->x->version == AP_HTTP_1_0 ? "HTTP/1.0" : "HTTP/1.1";
+	const char *protocol = r->x->version == AP_HTTP_2     ? "HTTP/2"
+			       : r->x->version == AP_HTTP_1_0 ? "HTTP/1.0"
+							      : "HTTP/1.1";
 	struct ap_slice method = r->x->request.method;
 
 	if (json) {
@@ -173,7 +175,7 @@ line_make(struct wp_request *r, uint64_t duration_ns, struct ap_buf *b, bool jso
 	field_add(b, json, "connection_termination_details", TEXT, AP_SLICE_NONE);
 	field_add(b, json, "upstream_transport_failure_reason", QUOTED,
 	    r->endpoint != NULL && (r->flags & WP_FLAG(CONNECT_FAILED)) ? ap_slice_of(r->endpoint->failure)
-									  : AP_SLICE_NONE);
+									: AP_SLICE_NONE);
 	number_add(b, json, "bytes_received", AP_MAX(r->in.bytes, (uint64_t)r->kept.len));
 	number_add(b, json, "bytes_sent", r->out.bytes);
 	number_add(b, json, "duration", duration_ns / 1000000);

@@ -100,11 +100,13 @@ wp_admin(void *self, const char *path, struct ap_buf *out)
 	struct ap_buf why;
 	bool first = true;
 
-	if (strcmp(path, "config") != 0 && strcmp(path, "/config") != 0 && strcmp(path, "") != 0 && strcmp(path, "/") != 0)
+	if (strcmp(path, "config") != 0 && strcmp(path, "/config") != 0 && strcmp(path, "") != 0 &&
+	    strcmp(path, "/") != 0)
 		return false;
 	ap_buf_init(&why, 1024);
-	ap_buf_printf(out, "{\"gateway\":\"%s/%s\",\"identity\":\"%s\",\"hbonePort\":%u,\"ready\":%s,\"pending\":",
-	    wp->set.namespace_, wp->set.gateway, wp->identity, wp->hbone_port, wp_is_ready(wp, &why) ? "true" : "false");
+	ap_buf_printf(out,
+	    "{\"gateway\":\"%s/%s\",\"identity\":\"%s\",\"hbonePort\":%u,\"ready\":%s,\"pending\":", wp->set.namespace_,
+	    wp->set.gateway, wp->identity, wp->hbone_port, wp_is_ready(wp, &why) ? "true" : "false");
 	ap_buf_add_json(out, ap_buf_slice(&why));
 	ap_buf_done(&why);
 	ap_buf_printf(out, ",\"connections\":%u,\"hosts\":[", atomic_load(&wp->downs));

@@ -9,15 +9,21 @@ static int
 grpc_status_of(int status)
 {
 	switch (status) {
-	case 400: return 13;
-	case 401: return 16;
-	case 403: return 7;
-	case 404: return 12;
+	case 400:
+		return 13;
+	case 401:
+		return 16;
+	case 403:
+		return 7;
+	case 404:
+		return 12;
 	case 429:
 	case 502:
 	case 503:
-	case 504: return 14;
-	default: return 2;
+	case 504:
+		return 14;
+	default:
+		return 2;
 	}
 }
 

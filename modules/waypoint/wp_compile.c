@@ -64,7 +64,8 @@ slice_join(struct compile *c, char **texts, size_t n)
 }
 
 static int
-header_list(struct compile *c, Ambit__Waypoint__Header **in, size_t n, const struct wp_header **out, uint32_t *out_count)
+header_list(
+    struct compile *c, Ambit__Waypoint__Header **in, size_t n, const struct wp_header **out, uint32_t *out_count)
 {
 	struct wp_header *h = array_new(c, n, sizeof(*h));
 
@@ -78,8 +79,8 @@ header_list(struct compile *c, Ambit__Waypoint__Header **in, size_t n, const str
 			*p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
 		for (size_t k = 0; k < h[i].value.len; k++)
 			if (strchr("\r\n", h[i].value.ptr[k]) != NULL)
-				return ap_error_set(c->err, -EINVAL, "the value of header %s holds a line break",
-				    in[i]->name);
+				return ap_error_set(
+				    c->err, -EINVAL, "the value of header %s holds a line break", in[i]->name);
 		if (h[i].name.len == 0)
 			return ap_error_set(c->err, -EINVAL, "a header change has no name");
 	}
@@ -320,7 +321,8 @@ static const uint32_t retry_default_codes[] = { 503 };
 static const struct wp_retry retry_default = {
 	.attempts = 2,
 	.backoff_ms = 25,
-	.on = WP_RETRY_CONNECT | WP_RETRY_REFUSED | WP_RETRY_GRPC_UNAVAILABLE | WP_RETRY_GRPC_CANCELLED | WP_RETRY_CODES,
+	.on =
+	    WP_RETRY_CONNECT | WP_RETRY_REFUSED | WP_RETRY_GRPC_UNAVAILABLE | WP_RETRY_GRPC_CANCELLED | WP_RETRY_CODES,
 	.codes = retry_default_codes,
 	.code_count = AP_COUNTOF(retry_default_codes),
 };
@@ -424,8 +426,7 @@ route_parts(struct compile *c, const PbRoute *m, struct wp_route *out)
 	    (rc = rewrite_make(c, m->rewrite, &out->rewrite)) != 0 ||
 	    (rc = headers_make(c, m->request_headers, &out->request_headers)) != 0 ||
 	    (rc = headers_make(c, m->response_headers, &out->response_headers)) != 0 ||
-	    (rc = retry_make(c, m->retry, &out->retry)) != 0 ||
-	    (rc = fault_make(c, m->fault, &out->fault)) != 0)
+	    (rc = retry_make(c, m->retry, &out->retry)) != 0 || (rc = fault_make(c, m->fault, &out->fault)) != 0)
 		return rc;
 	return cors_make(c, m->cors, &out->cors);
 }

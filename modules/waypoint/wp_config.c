@@ -11,10 +11,21 @@ static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const normalisations[] = { "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES", NULL };
 
 static const struct ap_field_row listen_rows[] = {
-	{ .name = "port", .type = AP_T_INT, .flags = AP_F_REQUIRED, .min = 1, .max = 65535, .doc = "Port to listen on." },
+	{ .name = "port",
+	    .type = AP_T_INT,
+	    .flags = AP_F_REQUIRED,
+	    .min = 1,
+	    .max = 65535,
+	    .doc = "Port to listen on." },
 	{ .name = "address", .type = AP_T_STRING, .preset = "0.0.0.0", .doc = "Address to listen on." },
-	{ .name = "host", .type = AP_T_STRING, .flags = AP_F_REQUIRED, .doc = "The host served, \"namespace/hostname\"." },
-	{ .name = "hostPort", .type = AP_T_INT, .min = 1, .max = 65535,
+	{ .name = "host",
+	    .type = AP_T_STRING,
+	    .flags = AP_F_REQUIRED,
+	    .doc = "The host served, \"namespace/hostname\"." },
+	{ .name = "hostPort",
+	    .type = AP_T_INT,
+	    .min = 1,
+	    .max = 65535,
 	    .doc = "The host's port that calls are for; the listener's own by default." },
 	{ .name = NULL },
 };
@@ -27,26 +38,54 @@ static const struct ap_schema listen_schema = {
 
 static const struct ap_field_row rows[] = {
 	{ .name = "gateway", .type = AP_T_STRING, .doc = "The Gateway that this process is, \"namespace/name\"." },
-	{ .name = "serviceAccount", .type = AP_T_STRING,
+	{ .name = "serviceAccount",
+	    .type = AP_T_STRING,
 	    .doc = "Service account of its identity; the gateway's name by default." },
 	{ .name = "address", .type = AP_T_STRING, .preset = "0.0.0.0", .doc = "Address that HBONE listens on." },
-	{ .name = "hbonePort", .type = AP_T_INT, .min = 0, .max = 65535, .preset = "15008",
+	{ .name = "hbonePort",
+	    .type = AP_T_INT,
+	    .min = 0,
+	    .max = 65535,
+	    .preset = "15008",
 	    .doc = "Port for HBONE; 0: any free one." },
-	{ .name = "metricsPort", .type = AP_T_INT, .min = 0, .max = 65535, .preset = "15020",
+	{ .name = "metricsPort",
+	    .type = AP_T_INT,
+	    .min = 0,
+	    .max = 65535,
+	    .preset = "15020",
 	    .doc = "Port for metrics; 0: none." },
-	{ .name = "readinessPort", .type = AP_T_INT, .min = 0, .max = 65535, .preset = "15021",
+	{ .name = "readinessPort",
+	    .type = AP_T_INT,
+	    .min = 0,
+	    .max = 65535,
+	    .preset = "15021",
 	    .doc = "Port for readiness; 0: none." },
-	{ .name = "statusAddress", .type = AP_T_STRING, .preset = "0.0.0.0",
+	{ .name = "statusAddress",
+	    .type = AP_T_STRING,
+	    .preset = "0.0.0.0",
 	    .doc = "Address that metrics and readiness listen on." },
-	{ .name = "listen", .type = AP_T_LIST, .item = AP_T_OBJECT, .of = &listen_schema, .max = WP_PLAIN_MAX,
+	{ .name = "listen",
+	    .type = AP_T_LIST,
+	    .item = AP_T_OBJECT,
+	    .of = &listen_schema,
+	    .max = WP_PLAIN_MAX,
 	    .doc = "Listeners for plain HTTP/1.1 and HTTP/2, each in front of one host." },
-	{ .name = "accessLog", .type = AP_T_STRING, .preset = "-",
+	{ .name = "accessLog",
+	    .type = AP_T_STRING,
+	    .preset = "-",
 	    .doc = "File of the access log; \"-\": standard output; empty: none." },
-	{ .name = "accessLogFormat", .type = AP_T_STRING, .values = log_formats, .preset = "text",
+	{ .name = "accessLogFormat",
+	    .type = AP_T_STRING,
+	    .values = log_formats,
+	    .preset = "text",
 	    .doc = "Istio's text or JSON form." },
-	{ .name = "pathNormalization", .type = AP_T_STRING, .values = normalisations, .preset = "BASE",
+	{ .name = "pathNormalization",
+	    .type = AP_T_STRING,
+	    .values = normalisations,
+	    .preset = "BASE",
 	    .doc = "How paths are normalised before routes and policies see them." },
-	{ .name = "localConfig", .type = AP_T_STRING,
+	{ .name = "localConfig",
+	    .type = AP_T_STRING,
 	    .doc = "File of resources to serve instead of asking a control plane; for tests." },
 	{ .name = NULL },
 };
@@ -80,8 +119,8 @@ listen_decode(const struct ap_doc *item, struct wp_settings *s, struct ap_error 
 	if (rc != 0)
 		return rc;
 	if (ap_slice_find(host, '/') == SIZE_MAX)
-		return ap_error_set(err, -EINVAL, "waypoint: listen: host \"%.*s\" is not \"namespace/hostname\"",
-		    AP_FMT(host));
+		return ap_error_set(
+		    err, -EINVAL, "waypoint: listen: host \"%.*s\" is not \"namespace/hostname\"", AP_FMT(host));
 	p->port = (uint16_t)ap_doc_int(item, "hostPort", port);
 	p->host = ap_strndup(host.ptr, host.len);
 	s->plain_count++;
@@ -106,13 +145,14 @@ wp_settings_decode(const struct ap_appliance *a, struct wp_settings *s, struct a
 	s->namespace_ = ap_strndup(ns.ptr, ns.len);
 	s->gateway = ap_strndup(rest.ptr == NULL ? "" : rest.ptr, rest.len);
 	s->account = ap_strndup(account.ptr == NULL ? "" : account.ptr, account.len);
-	if ((rc = address_decode(section, "address", (uint16_t)ap_doc_int(section, "hbonePort", 15008), &s->address,
-	         err)) != 0 ||
+	if ((rc = address_decode(
+		 section, "address", (uint16_t)ap_doc_int(section, "hbonePort", 15008), &s->address, err)) != 0 ||
 	    (rc = address_decode(section, "statusAddress", 0, &s->status_address, err)) != 0)
 		return rc;
 	s->metrics_port = (uint16_t)ap_doc_int(section, "metricsPort", 15020);
 	s->readiness_port = (uint16_t)ap_doc_int(section, "readinessPort", 15021);
-	AP_DOC_FOR (item, ap_doc_get(section, "listen")) {
+	AP_DOC_FOR(item, ap_doc_get(section, "listen"))
+	{
 		if (s->plain_count == WP_PLAIN_MAX)
 			return ap_error_set(err, -EINVAL, "waypoint: more than %d listeners", WP_PLAIN_MAX);
 		if ((rc = listen_decode(item, s, err)) != 0)

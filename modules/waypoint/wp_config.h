@@ -16,14 +16,14 @@ struct ap_appliance;
 /* A listener without HBONE in front of one host: HTTP/1.1 and HTTP/2 by prior knowledge. */
 struct wp_plain {
 	struct ap_addr at;
-	uint16_t port;      /* of the host */
-	char *host;         /* "namespace/hostname" */
+	uint16_t port; /* of the host */
+	char *host;    /* "namespace/hostname" */
 };
 
 struct wp_settings {
 	char *namespace_, *gateway, *account;
-	struct ap_addr address; /* where HBONE listens; its port may be 0 */
-	bool hbone;             /* there is a gateway */
+	struct ap_addr address;                /* where HBONE listens; its port may be 0 */
+	bool hbone;                            /* there is a gateway */
 	uint16_t metrics_port, readiness_port; /* 0: none */
 	struct ap_addr status_address;
 	struct wp_plain plain[WP_PLAIN_MAX];

@@ -344,10 +344,20 @@ wp_down_plain(struct wp_worker *ww, const struct wp_plain *p, struct ap_stream *
 	struct ap_addr local = ap_tcp_local(s);
 	struct wp_down *d = down_new(ww, peer, &local, AP_SLICE_NONE);
 	struct ap_mesh_service *service = ap_mesh_find_service(ww->mesh_table, ap_slice_of(p->host));
+	struct wp_binding *b;
+	bool allowed;
 
 	d->host_key = ap_arena_copy(d->arena, ap_slice_of(p->host));
 	d->service = service == NULL ? NULL : ap_mesh_service_ref(service);
 	d->port = p->port;
 	(void)ap_addr_ip(&local, &d->destination_ip);
+	b = wp_table_bind(&ww->table, d->host_key);
+	allowed = !ww->draining && b != NULL && scripts_allow(d, b);
+	wp_binding_unref(&b);
+	if (!allowed) {
+		ap_stream_close(&s, AP_STREAM_CLOSE_ABORT);
+		wp_down_free(d);
+		return;
+	}
 	d->http = ap_http_serve(s, AP_HTTP_AUTO, &wp_http_settings, &wp_request_ops, d);
 }

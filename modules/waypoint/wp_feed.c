@@ -158,7 +158,8 @@ news_apply(struct ap_msg *msg)
 static void
 publish(struct wp_feed *f, const struct change *changes, size_t count)
 {
-	AP_LIST_FOR (l, &f->viewers) {
+	AP_LIST_FOR(l, &f->viewers)
+	{
 		struct viewer *v = AP_LIST_ITEM(l, struct viewer, link);
 		struct news *n = ap_new(struct news);
 
@@ -301,8 +302,8 @@ wp_feed_free(struct wp_feed **fp)
 	*fp = NULL;
 	if (f == NULL)
 		return;
-	AP_LIST_FOR_SAFE (l, &f->viewers)
-		viewer_unref(AP_LIST_ITEM(l, struct viewer, link));
+	AP_LIST_FOR_SAFE(l, &f->viewers)
+	viewer_unref(AP_LIST_ITEM(l, struct viewer, link));
 	wp_table_done(&f->table);
 	ap_free(&f);
 }
@@ -350,7 +351,8 @@ wp_feed_attach(struct wp_feed *f, struct ap_worker *w, struct wp_table *t, void 
 void
 wp_feed_detach(struct wp_feed *f, struct ap_worker *w)
 {
-	AP_LIST_FOR (l, &f->viewers) {
+	AP_LIST_FOR(l, &f->viewers)
+	{
 		struct viewer *v = AP_LIST_ITEM(l, struct viewer, link);
 
 		if (v->worker == w) {

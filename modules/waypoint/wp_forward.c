@@ -23,8 +23,12 @@ hash_of(const struct wp_request *r)
 	char text[AP_ADDR_TEXT];
 
 	switch ((enum wp_lb)r->route->lb) {
-	case WP_LB_HASH_HEADER: s = wp_view_header(&r->view, r->route->hash_name); break;
-	case WP_LB_HASH_QUERY: s = wp_view_query(&r->view, r->route->hash_name); break;
+	case WP_LB_HASH_HEADER:
+		s = wp_view_header(&r->view, r->route->hash_name);
+		break;
+	case WP_LB_HASH_QUERY:
+		s = wp_view_query(&r->view, r->route->hash_name);
+		break;
 	case WP_LB_HASH_SOURCE:
 		if (r->view.source_ip.len > 0)
 			s = ap_slice_of(ap_ip_format(&r->view.source_ip, text, sizeof(text)));
@@ -33,7 +37,8 @@ hash_of(const struct wp_request *r)
 		struct ap_slice rest = ap_fields_join(&r->head.fields, AP_S("cookie"), r->x->arena);
 
 		while (rest.ptr != NULL && s.ptr == NULL) {
-			struct ap_slice value = ap_slice_trim(ap_slice_cut(&rest, ';')), name = ap_slice_cut(&value, '=');
+			struct ap_slice value = ap_slice_trim(ap_slice_cut(&rest, ';')),
+					name = ap_slice_cut(&value, '=');
 
 			if (ap_slice_eq(name, r->route->hash_name))
 				s = value;
@@ -42,7 +47,8 @@ hash_of(const struct wp_request *r)
 	}
 	case WP_LB_ROUND_ROBIN:
 	case WP_LB_LEAST_REQUEST:
-	case WP_LB_RANDOM: break;
+	case WP_LB_RANDOM:
+		break;
 	}
 	return s.ptr == NULL ? ap_rand_fast() : ap_hash_fnv(s.ptr, s.len);
 }
@@ -158,9 +164,9 @@ connect_failed(struct wp_request *r, enum ap_stream_error why)
 	}
 	if (wp_retry_wants_failure(&r->route->retry, true, true, true) && try_again(r))
 		return;
-	text = ap_arena_printf(r->x->arena,
-	    "upstream connect error or disconnect/reset before headers. reset reason: %s",
-	    why == AP_STREAM_TIMEOUT ? "connection timeout" : "connection failure");
+	text =
+	    ap_arena_printf(r->x->arena, "upstream connect error or disconnect/reset before headers. reset reason: %s",
+		why == AP_STREAM_TIMEOUT ? "connection timeout" : "connection failure");
 	wp_answer(r, 503, WP_FLAG(CONNECT_FAILED), "upstream_reset_before_response_started{connection_failure}", text);
 }
 
@@ -209,8 +215,11 @@ pump_in(struct wp_request *r, unsigned *down)
 	if (r->up == NULL || r->in_done || r->in.sink == NULL)
 		return 0;
 	switch (wp_pump_run(&r->in)) {
-	case WP_PUMP_READING: *down |= AP_STREAM_READABLE; return 0;
-	case WP_PUMP_WRITING: return AP_STREAM_WRITABLE;
+	case WP_PUMP_READING:
+		*down |= AP_STREAM_READABLE;
+		return 0;
+	case WP_PUMP_WRITING:
+		return AP_STREAM_WRITABLE;
 	case WP_PUMP_END:
 		r->in_done = true;
 		r->up->trailers_out = trailers_copy(&r->x->trailers_in, r->up->arena);
@@ -219,7 +228,8 @@ pump_in(struct wp_request *r, unsigned *down)
 		return 0;
 	case WP_PUMP_SOURCE_FAILED: /* FAILED tells the rest */
 	case WP_PUMP_SINK_FAILED:   /* it may have answered already, or fails too */
-	default: return 0;
+	default:
+		return 0;
 	}
 }
 
@@ -240,8 +250,12 @@ pump_out(struct wp_request *r, unsigned *down, unsigned *up)
 	if (r->out.sink == NULL)
 		return true;
 	switch (wp_pump_run(&r->out)) {
-	case WP_PUMP_READING: *up |= AP_STREAM_READABLE; return true;
-	case WP_PUMP_WRITING: *down |= AP_STREAM_WRITABLE; return true;
+	case WP_PUMP_READING:
+		*up |= AP_STREAM_READABLE;
+		return true;
+	case WP_PUMP_WRITING:
+		*down |= AP_STREAM_WRITABLE;
+		return true;
 	case WP_PUMP_END:
 		r->out_done = true;
 		if (r->up != NULL) {
@@ -257,7 +271,8 @@ pump_out(struct wp_request *r, unsigned *down, unsigned *up)
 		return false;
 	case WP_PUMP_SOURCE_FAILED:
 	case WP_PUMP_SINK_FAILED:
-	default: return true; /* FAILED tells the rest */
+	default:
+		return true; /* FAILED tells the rest */
 	}
 }
 

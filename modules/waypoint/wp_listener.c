@@ -41,8 +41,7 @@ peer_is_ours(const struct ap_slice *uris, size_t count, void *arg)
 	struct ap_slice td, ns, account;
 
 	for (size_t i = 0; i < count; i++)
-		if (ap_spiffe_parse(uris[i], &td, &ns, &account) &&
-		    ap_slice_eq_text(td, h->ww->wp->trust_domain))
+		if (ap_spiffe_parse(uris[i], &td, &ns, &account) && ap_slice_eq_text(td, h->ww->wp->trust_domain))
 			return true;
 	return false;
 }
@@ -92,8 +91,8 @@ wp_listen(struct wp_worker *ww, struct ap_error *err)
 	}
 	for (uint32_t i = 0; i < wp->set.plain_count; i++) {
 		ww->plain_args[i] = (struct wp_plain_arg){ .ww = ww, .plain = &wp->set.plain[i] };
-		ww->plain_listeners[i] = ap_listener_new(
-		    ww->loop, &wp->set.plain[i].at, &options, on_plain_accept, &ww->plain_args[i], err);
+		ww->plain_listeners[i] =
+		    ap_listener_new(ww->loop, &wp->set.plain[i].at, &options, on_plain_accept, &ww->plain_args[i], err);
 		if (ww->plain_listeners[i] == NULL)
 			return false;
 	}

@@ -20,7 +20,8 @@ type_load(const struct ap_doc *list, const struct ap_xds_subscription *s, struct
 
 	ap_buf_init(&bytes, FILE_MAX);
 	ap_buf_init(&reject, 4096);
-	AP_DOC_FOR (item, list) {
+	AP_DOC_FOR(item, list)
+	{
 		struct ap_xds_resource r = { .name = ap_doc_string(item, "name", ""), .version = AP_S("1") };
 
 		if (!ap_slice_eq_text(ap_doc_string(item, "type", ""), s->type_url))

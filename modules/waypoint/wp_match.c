@@ -58,14 +58,14 @@ wp_text_compile(struct ap_arena *arena, const Ambit__Waypoint__StringMatch *m, b
 	case AMBIT__WAYPOINT__STRING_MATCH__KIND_REGEX:
 		t.kind = WP_TEXT_REGEX;
 		t.text = ap_slice_of(m->regex);
-		t.regex = wp_regex_new(
-		    arena, t.text, AP_REGEX_FULL | (t.ignore_case ? AP_REGEX_NOCASE : 0U), err);
+		t.regex = wp_regex_new(arena, t.text, AP_REGEX_FULL | (t.ignore_case ? AP_REGEX_NOCASE : 0U), err);
 		if (t.regex == NULL)
 			return -EINVAL;
 		break;
 	case AMBIT__WAYPOINT__STRING_MATCH__KIND__NOT_SET:
 	case _AMBIT__WAYPOINT__STRING_MATCH__KIND__CASE_IS_INT_SIZE:
-	default: return ap_error_set(err, -EINVAL, "a match says neither exact, prefix, suffix, regex nor present");
+	default:
+		return ap_error_set(err, -EINVAL, "a match says neither exact, prefix, suffix, regex nor present");
 	}
 	*out = t;
 	return 0;
@@ -112,18 +112,24 @@ wp_text_matches(const struct wp_text *t, bool *undecided, struct ap_slice v)
 	if (v.ptr == NULL)
 		return t->kind == WP_TEXT_ABSENT;
 	switch ((enum wp_text_kind)t->kind) {
-	case WP_TEXT_EXACT: return v.len == n && part_eq(v, t->text, t->ignore_case);
-	case WP_TEXT_PREFIX: return v.len >= n && part_eq(ap_slice(v.ptr, n), t->text, t->ignore_case);
+	case WP_TEXT_EXACT:
+		return v.len == n && part_eq(v, t->text, t->ignore_case);
+	case WP_TEXT_PREFIX:
+		return v.len >= n && part_eq(ap_slice(v.ptr, n), t->text, t->ignore_case);
 	case WP_TEXT_SUFFIX:
 		return v.len >= n && part_eq(ap_slice(v.ptr + v.len - n, n), t->text, t->ignore_case);
 	case WP_TEXT_ELEMENTS:
 		return v.len >= n && part_eq(ap_slice(v.ptr, n), t->text, t->ignore_case) &&
-		    (v.len == n || v.ptr[n] == '/');
-	case WP_TEXT_REGEX: return regex_matches(t->regex, undecided, v);
-	case WP_TEXT_PRESENT: return true;
-	case WP_TEXT_TEMPLATE: return wp_template_matches(t->text, v);
+		       (v.len == n || v.ptr[n] == '/');
+	case WP_TEXT_REGEX:
+		return regex_matches(t->regex, undecided, v);
+	case WP_TEXT_PRESENT:
+		return true;
+	case WP_TEXT_TEMPLATE:
+		return wp_template_matches(t->text, v);
 	case WP_TEXT_ABSENT:
-	case WP_TEXT_NEVER: break;
+	case WP_TEXT_NEVER:
+		break;
 	}
 	return false;
 }

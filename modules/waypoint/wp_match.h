@@ -25,9 +25,9 @@ struct wp_view {
 	struct ap_slice path, query; /* query without '?'; NULL pointer: there is none */
 	const struct ap_fields *fields;
 	struct ap_arena *arena; /* of the request */
-	bool *undecided; /* set when an expression ran into its limits; NULL: nobody asks */
+	bool *undecided;        /* set when an expression ran into its limits; NULL: nobody asks */
 	/* The client, as TLS proved it; empty: no identity. */
-	struct ap_slice identity; /* spiffe://... */
+	struct ap_slice identity;  /* spiffe://... */
 	struct ap_slice principal; /* the same without spiffe:// */
 	struct ap_slice source_namespace, source_account;
 	const struct ap_mesh_workload *source; /* as far as the mesh knows it */
@@ -88,8 +88,7 @@ enum wp_normalise { WP_NORMALISE_NONE, WP_NORMALISE_BASE, WP_NORMALISE_MERGE, WP
  * turns '\' into '/'; MERGE_SLASHES also makes one slash of several; DECODE_AND_MERGE_SLASHES decodes %2F and %5C before.
  * *out is `in` itself when there is nothing to change.  -EINVAL: no valid path; -ENOMEM: the arena is full.
  */
-int wp_path_normalise(
-    struct ap_slice in, enum wp_normalise how, struct ap_arena *arena, struct ap_slice *out);
+int wp_path_normalise(struct ap_slice in, enum wp_normalise how, struct ap_arena *arena, struct ap_slice *out);
 /* "/a/b?x" into "/a/b" and "x". */
 void wp_path_split(struct ap_slice target, struct ap_slice *out_path, struct ap_slice *out_query);
 /* Whether a template of {*} (one element) and, last of the two, {**} (any rest) is well formed. */

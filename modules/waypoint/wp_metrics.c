@@ -35,14 +35,14 @@ static const struct ap_metric metric_requests = {
 	.unit = "",
 	.labels = label_names,
 };
-#define HISTOGRAM(var_, name_, help_, unit_) \
-	static const struct ap_metric var_ = { \
-		.name = name_, \
-		.kind = AP_HISTOGRAM, \
-		.help = help_, \
-		.unit = unit_, \
-		.labels = label_names, \
-		.bounds = duration_bounds, \
+#define HISTOGRAM(var_, name_, help_, unit_)                \
+	static const struct ap_metric var_ = {              \
+		.name = name_,                              \
+		.kind = AP_HISTOGRAM,                       \
+		.help = help_,                              \
+		.unit = unit_,                              \
+		.labels = label_names,                      \
+		.bounds = duration_bounds,                  \
 		.bound_count = AP_COUNTOF(duration_bounds), \
 	}
 HISTOGRAM(metric_duration, "istio_request_duration_milliseconds", "Time from a request's head to its answer's end.",
@@ -200,9 +200,10 @@ static bool
 key_eq(const struct slot *s, const struct key *k, struct ap_slice identity, struct ap_slice hostname)
 {
 	return s->requests != NULL && s->key.source == k->source && s->key.destination == k->destination &&
-	    s->key.service == k->service && s->key.flags == k->flags && s->key.status == k->status &&
-	    s->key.grpc_status == k->grpc_status && s->key.is_grpc == k->is_grpc && s->key.is_mutual == k->is_mutual &&
-	    ap_slice_eq_text(identity, s->identity) && ap_slice_eq_text(hostname, s->hostname);
+	       s->key.service == k->service && s->key.flags == k->flags && s->key.status == k->status &&
+	       s->key.grpc_status == k->grpc_status && s->key.is_grpc == k->is_grpc &&
+	       s->key.is_mutual == k->is_mutual && ap_slice_eq_text(identity, s->identity) &&
+	       ap_slice_eq_text(hostname, s->hostname);
 }
 
 static struct slot *
@@ -211,9 +212,9 @@ slot_get(struct wp_request *r, const struct key *k)
 	struct ap_slice identity = r->down->identity;
 	struct ap_slice hostname = r->binding == NULL ? AP_S("") : r->binding->host->hostname;
 	uint64_t h = (uint64_t)(uintptr_t)k->source * 0x9e3779b97f4a7c15U ^
-	    (uint64_t)(uintptr_t)k->destination * 0xc2b2ae3d27d4eb4fU ^ (uint64_t)(uintptr_t)k->service * 31 ^
-	    (uint64_t)(unsigned)k->status * 0x165667b19e3779f9U ^ (uint64_t)k->flags << 20 ^
-	    (uint64_t)(unsigned)(k->grpc_status + 1) << 40;
+		     (uint64_t)(uintptr_t)k->destination * 0xc2b2ae3d27d4eb4fU ^ (uint64_t)(uintptr_t)k->service * 31 ^
+		     (uint64_t)(unsigned)k->status * 0x165667b19e3779f9U ^ (uint64_t)k->flags << 20 ^
+		     (uint64_t)(unsigned)(k->grpc_status + 1) << 40;
 	struct slot *s = &r->ww->cache->slots[(h ^ h >> 29 ^ h >> 47) & (SLOTS - 1)];
 	struct ap_slice v[LABELS];
 	char texts[96];
@@ -225,9 +226,9 @@ slot_get(struct wp_request *r, const struct key *k)
 	s->source = r->down->source == NULL ? NULL : ap_mesh_workload_ref(r->down->source);
 	s->destination = k->destination == NULL ? NULL : ap_mesh_workload_ref(r->endpoint->workload);
 	s->service = k->service == NULL ? NULL
-	    : r->endpoint != NULL && r->endpoint->service == k->service
-	    ? ap_mesh_service_ref(r->endpoint->service)
-	    : ap_mesh_service_ref(r->down->service);
+		     : r->endpoint != NULL && r->endpoint->service == k->service
+			 ? ap_mesh_service_ref(r->endpoint->service)
+			 : ap_mesh_service_ref(r->down->service);
 	s->identity = ap_strndup(identity.ptr == NULL ? "" : identity.ptr, identity.len);
 	s->hostname = ap_strndup(hostname.ptr, hostname.len);
 	values_make(r, k, v, texts);

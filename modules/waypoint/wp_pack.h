@@ -9,7 +9,7 @@
 #include "base/slice.h"
 
 /* NULL with err when the bytes are no such message or the arena is too small. Never free it. */
-void *wp_unpack(struct ap_arena *arena, const ProtobufCMessageDescriptor *type, struct ap_slice body,
-    struct ap_error *err);
+void *wp_unpack(
+    struct ap_arena *arena, const ProtobufCMessageDescriptor *type, struct ap_slice body, struct ap_error *err);
 
 #endif

@@ -21,7 +21,7 @@ static bool
 is_unreserved(int c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-	    c == '_' || c == '~';
+	       c == '_' || c == '~';
 }
 
 void
@@ -177,7 +177,7 @@ template_element_is_valid(struct ap_slice e, bool *rest)
 	if (ap_slice_eq(e, AP_S("{*}")))
 		return !*rest;
 	return ap_slice_find(e, '{') == SIZE_MAX && ap_slice_find(e, '}') == SIZE_MAX &&
-	    ap_slice_find(e, '*') == SIZE_MAX;
+	       ap_slice_find(e, '*') == SIZE_MAX;
 }
 
 bool

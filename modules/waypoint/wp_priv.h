@@ -21,7 +21,6 @@
 #include "mesh/hbone.h"
 #include "mesh/identity.h"
 #include "mesh/table.h"
-#include "mesh/table.h"
 #include "script/lua_host.h"
 #include "waypoint/wp_config.h"
 #include "waypoint/wp_table.h"
@@ -80,7 +79,7 @@ struct wp_worker {
 	struct wp_status *readiness; /* worker 0 */
 	struct ap_list hbones;       /* struct wp_hbone: accepted HBONE connections */
 	struct ap_list downs;
-	struct ap_list mirror_list;  /* copies of requests under way (f_mirror.c) */
+	struct ap_list mirror_list; /* copies of requests under way (f_mirror.c) */
 	uint32_t mirrors;
 	struct ap_list request_list; /* in flight */
 	struct wp_cache *cache;
@@ -107,18 +106,22 @@ struct wp_cluster {
 	struct ap_mesh_service *service; /* one reference; NULL: not known */
 	struct wp_endpoint **endpoints;
 	uint32_t count;
-	uint32_t next; /* round robin */
+	uint32_t next;       /* round robin */
 	uint64_t generation; /* of the mesh table that it was made from */
+	uint64_t used_ms;    /* loop time */
 };
 
-/* The endpoints of a destination, as of now. Lives until the worker stops. */
+/* The endpoints of a destination, as of now. Lives until the next sweep. */
 struct wp_cluster *wp_cluster_get(struct wp_worker *ww, const struct wp_destination *d);
 /* One endpoint, counted for the caller; avoid (may be NULL) is taken only when there is no other. NULL: none is healthy. */
-struct wp_endpoint *wp_endpoint_pick(struct wp_cluster *c, enum wp_lb lb, uint64_t hash, const struct wp_endpoint *avoid);
+struct wp_endpoint *wp_endpoint_pick(
+    struct wp_cluster *c, enum wp_lb lb, uint64_t hash, const struct wp_endpoint *avoid);
 /* For traffic that was addressed to a workload itself. Counted for the caller. */
 struct wp_endpoint *wp_endpoint_pinned(
     struct wp_worker *ww, struct ap_mesh_workload *w, struct ap_mesh_service *s, const struct ap_ip *ip, uint16_t port);
 void wp_endpoint_unref(struct wp_endpoint **e);
+/* Forget what no route has asked for in a while; after a change of the configuration. */
+void wp_clusters_sweep(struct wp_worker *ww);
 void wp_clusters_done(struct wp_worker *ww);
 /* A stream to the endpoint's program: a tunnel through its ztunnel, or plain TCP. arg: the endpoint. Never NULL. */
 struct ap_stream *wp_dial(struct ap_loop *loop, void *arg);

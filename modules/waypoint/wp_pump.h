@@ -9,9 +9,9 @@
 #include "net/stream.h"
 
 enum wp_pump_state {
-	WP_PUMP_READING,  /* want READABLE of the source */
-	WP_PUMP_WRITING,  /* want WRITABLE of the sink */
-	WP_PUMP_END,      /* the source is at EOF; the sink was not shut down */
+	WP_PUMP_READING, /* want READABLE of the source */
+	WP_PUMP_WRITING, /* want WRITABLE of the sink */
+	WP_PUMP_END,     /* the source is at EOF; the sink was not shut down */
 	WP_PUMP_SOURCE_FAILED,
 	WP_PUMP_SINK_FAILED,
 };
@@ -19,12 +19,12 @@ enum wp_pump_state {
 struct wp_pump {
 	struct ap_stream stand_in; /* what the sink draws from: the source, counted */
 	struct ap_stream *source, *sink;
-	struct ap_slice first;  /* bytes to write before what the source gives */
-	bool source_ended;      /* EOF was read already */
+	struct ap_slice first; /* bytes to write before what the source gives */
+	bool source_ended;     /* EOF was read already */
 	bool source_failed;
 	bool running;
-	uint64_t bytes;         /* taken from first and source */
-	struct ap_task *wake;   /* scheduled when the sink, drawing at the end of the turn, met the source's end */
+	uint64_t bytes;       /* taken from first and source */
+	struct ap_task *wake; /* scheduled when the sink, drawing at the end of the turn, met the source's end */
 };
 
 /* source may be NULL when source_ended. Zeroed is no pump. */

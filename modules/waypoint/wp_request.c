@@ -26,7 +26,7 @@ is_grpc(const struct ap_fields *f)
 	struct ap_slice type = ap_fields_get(f, AP_S("content-type"));
 
 	return ap_slice_starts(type, AP_S("application/grpc")) &&
-	    (type.len == 16 || type.ptr[16] == '+' || type.ptr[16] == ';');
+	       (type.len == 16 || type.ptr[16] == '+' || type.ptr[16] == ';');
 }
 
 /* A random (version 4) UUID. */
@@ -234,8 +234,8 @@ on_request(struct ap_exchange *x, void *arg)
 	view_make(r);
 	if (rc != 0) {
 		r->head.path = r->original_path;
-		wp_answer(r, rc == -EINVAL ? 400 : 431, WP_FLAG(BAD_REQUEST), "path_normalization_failed",
-		    AP_SLICE_NONE);
+		wp_answer(
+		    r, rc == -EINVAL ? 400 : 431, WP_FLAG(BAD_REQUEST), "path_normalization_failed", AP_SLICE_NONE);
 		return;
 	}
 	if (r->binding != NULL)

@@ -32,7 +32,7 @@ struct wp_request {
 	const struct wp_match *match;
 	const struct wp_destination *destination;
 	struct wp_view view;
-	bool undecided; /* a match ran into its limits */
+	bool undecided;           /* a match ran into its limits */
 	struct ap_http_head head; /* as it goes upstream */
 	struct ap_slice original_path;
 	struct ap_lua_conn *lua_conn; /* NULL: no scripts */
@@ -42,10 +42,10 @@ struct wp_request {
 	struct ap_http_wait *wait;
 	struct ap_exchange *up;
 	struct wp_endpoint *endpoint, *last_endpoint; /* counted; of this and the attempt before */
-	uint32_t attempt; /* 1: the first */
-	bool up_counted;  /* in the endpoint's active */
-	struct wp_pump in, out; /* request and response bodies */
-	struct ap_task wake;    /* of the pumps */
+	uint32_t attempt;                             /* 1: the first */
+	bool up_counted;                              /* in the endpoint's active */
+	struct wp_pump in, out;                       /* request and response bodies */
+	struct ap_task wake;                          /* of the pumps */
 	bool in_done, out_done, in_begun;
 	struct ap_slice kept; /* the body's beginning, or all of it */
 	bool kept_all;
@@ -58,9 +58,9 @@ struct wp_request {
 	int status; /* sent to the client; 0: none was */
 	uint32_t flags;
 	const char *details;
-	struct ap_slice rbac; /* details with a policy's name */
-	bool is_grpc, is_upgrade, is_local; /* local: we answered ourselves */
-	int grpc_status; /* -1: none seen */
+	struct ap_slice rbac;                   /* details with a policy's name */
+	bool is_grpc, is_upgrade, is_local;     /* local: we answered ourselves */
+	int grpc_status;                        /* -1: none seen */
 	uint64_t request_bytes, response_bytes; /* heads and bodies */
 	uint64_t local_body_bytes;
 };

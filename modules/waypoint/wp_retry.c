@@ -6,12 +6,18 @@ static bool
 grpc_wants(uint32_t on, int status)
 {
 	switch (status) {
-	case 1: return (on & WP_RETRY_GRPC_CANCELLED) != 0;
-	case 4: return (on & WP_RETRY_GRPC_DEADLINE) != 0;
-	case 8: return (on & WP_RETRY_GRPC_EXHAUSTED) != 0;
-	case 13: return (on & WP_RETRY_GRPC_INTERNAL) != 0;
-	case 14: return (on & WP_RETRY_GRPC_UNAVAILABLE) != 0;
-	default: return false;
+	case 1:
+		return (on & WP_RETRY_GRPC_CANCELLED) != 0;
+	case 4:
+		return (on & WP_RETRY_GRPC_DEADLINE) != 0;
+	case 8:
+		return (on & WP_RETRY_GRPC_EXHAUSTED) != 0;
+	case 13:
+		return (on & WP_RETRY_GRPC_INTERNAL) != 0;
+	case 14:
+		return (on & WP_RETRY_GRPC_UNAVAILABLE) != 0;
+	default:
+		return false;
 	}
 }
 

@@ -157,8 +157,8 @@ metadata_make(struct wp *wp)
 	ap_doc_set_string(wp->arena, m, "SUBZONE", a->host.subzone);
 	ap_doc_set_string(wp->arena, m, "METRICS_PORT", ap_arena_printf(wp->arena, "%u", wp->set.metrics_port));
 	ap_doc_set_string(wp->arena, m, "HBONE_PORT", ap_arena_printf(wp->arena, "%u", wp->hbone_port));
-	ap_doc_set_string(wp->arena, m, "GATEWAY",
-	    ap_arena_printf(wp->arena, "%s/%s", wp->set.namespace_, wp->set.gateway));
+	ap_doc_set_string(
+	    wp->arena, m, "GATEWAY", ap_arena_printf(wp->arena, "%s/%s", wp->set.namespace_, wp->set.gateway));
 	ap_doc_set_string(wp->arena, m, "WORKLOADS", workloads_text(wp));
 	wp->metadata = m;
 	snprintf(wp->node_id, sizeof(wp->node_id), "waypoint~%.*s~%s.%s~%s.svc.cluster.local",

@@ -122,8 +122,15 @@ struct wp_match {
 	struct ap_slice source_namespace;
 };
 
-enum wp_lb { WP_LB_ROUND_ROBIN, WP_LB_LEAST_REQUEST, WP_LB_RANDOM, WP_LB_HASH_HEADER, WP_LB_HASH_COOKIE,
-	WP_LB_HASH_SOURCE, WP_LB_HASH_QUERY };
+enum wp_lb {
+	WP_LB_ROUND_ROBIN,
+	WP_LB_LEAST_REQUEST,
+	WP_LB_RANDOM,
+	WP_LB_HASH_HEADER,
+	WP_LB_HASH_COOKIE,
+	WP_LB_HASH_SOURCE,
+	WP_LB_HASH_QUERY
+};
 
 struct wp_route {
 	struct ap_slice name;
@@ -153,7 +160,7 @@ struct wp_port {
 	uint8_t protocol; /* enum wp_protocol */
 	const struct wp_route *routes;
 	uint32_t route_count;
-	struct wp_index *index; /* NULL: so few that they are tried in order */
+	struct wp_index *index;          /* NULL: so few that they are tried in order */
 	const struct wp_route *fallback; /* without routes: to the host itself */
 };
 

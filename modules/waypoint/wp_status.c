@@ -90,7 +90,8 @@ wp_status_free(struct wp_status **sp)
 	if (s == NULL)
 		return;
 	ap_listener_free(&s->listener);
-	AP_LIST_FOR_SAFE (l, &s->conns) {
+	AP_LIST_FOR_SAFE(l, &s->conns)
+	{
 		struct conn *c = AP_LIST_ITEM(l, struct conn, link);
 
 		c->status = NULL;

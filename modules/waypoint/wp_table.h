@@ -53,8 +53,7 @@ void wp_feed_free(struct wp_feed **f); /* every table was detached */
 void wp_feed_subscriptions(struct wp_feed *f, struct ap_xds_subscription out[WP_FEED_SUBSCRIPTIONS]);
 const struct wp_table *wp_feed_table(const struct wp_feed *f);
 /* On the worker's thread while main waits. changed runs there after each difference. */
-void wp_feed_attach(
-    struct wp_feed *f, struct ap_worker *w, struct wp_table *t, void (*changed)(void *arg), void *arg);
+void wp_feed_attach(struct wp_feed *f, struct ap_worker *w, struct wp_table *t, void (*changed)(void *arg), void *arg);
 void wp_feed_detach(struct wp_feed *f, struct ap_worker *w);
 
 #endif

@@ -11,9 +11,11 @@
 #include "base/rand.h"
 #include "waypoint/wp_priv.h"
 
+#define CLUSTER_IDLE_MS 600000
+
 static struct wp_endpoint *
-endpoint_new(struct wp_worker *ww, struct ap_mesh_workload *w, struct ap_mesh_service *s, const struct ap_ip *ip,
-    uint16_t port)
+endpoint_new(
+    struct wp_worker *ww, struct ap_mesh_workload *w, struct ap_mesh_service *s, const struct ap_ip *ip, uint16_t port)
 {
 	struct wp_endpoint *e = ap_new(struct wp_endpoint);
 
@@ -24,8 +26,8 @@ endpoint_new(struct wp_worker *ww, struct ap_mesh_workload *w, struct ap_mesh_se
 	e->addr = ap_addr_of(ip, port);
 	ap_addr_format(&e->addr, e->text, sizeof(e->text));
 	for (int v = 0; v < 2; v++)
-		e->key[v] = ap_asprintf("%d %s %.*s %.*s", v + 1, e->text, AP_FMT(w->uid),
-		    AP_FMT(s == NULL ? AP_SLICE_NONE : s->hostname));
+		e->key[v] = ap_asprintf(
+		    "%d %s %.*s %.*s", v + 1, e->text, AP_FMT(w->uid), AP_FMT(s == NULL ? AP_SLICE_NONE : s->hostname));
 	return e;
 }
 
@@ -150,6 +152,7 @@ wp_cluster_get(struct wp_worker *ww, const struct wp_destination *d)
 		c->next = (uint32_t)ap_rand_fast();
 		ap_map_put(&ww->clusters, d->cluster, c);
 	}
+	c->used_ms = ap_loop_now_ms(ww->loop);
 	if (c->generation != ap_mesh_table_generation(ww->mesh_table))
 		cluster_fill(ww, c, d);
 	return c;
@@ -213,9 +216,15 @@ wp_endpoint_pick(struct wp_cluster *c, enum wp_lb lb, uint64_t hash, const struc
 		return NULL;
 	for (int tries = 0; tries < 4; tries++) {
 		switch (lb) {
-		case WP_LB_ROUND_ROBIN: e = c->endpoints[c->next++ % c->count]; break;
-		case WP_LB_LEAST_REQUEST: e = pick_least(c); break;
-		case WP_LB_RANDOM: e = pick_random(c); break;
+		case WP_LB_ROUND_ROBIN:
+			e = c->endpoints[c->next++ % c->count];
+			break;
+		case WP_LB_LEAST_REQUEST:
+			e = pick_least(c);
+			break;
+		case WP_LB_RANDOM:
+			e = pick_random(c);
+			break;
 		case WP_LB_HASH_HEADER:
 		case WP_LB_HASH_COOKIE:
 		case WP_LB_HASH_SOURCE:
@@ -252,6 +261,22 @@ cluster_free(void *p)
 	ap_mesh_service_unref(&c->service);
 	ap_free(&c->key);
 	ap_free(&c);
+}
+
+void
+wp_clusters_sweep(struct wp_worker *ww)
+{
+	uint64_t now = ap_loop_now_ms(ww->loop);
+	struct ap_map_entry *e;
+
+	for (size_t i = 0; (e = ap_map_next(&ww->clusters, &i)) != NULL;) {
+		struct wp_cluster *c = e->value;
+
+		if (now - c->used_ms < CLUSTER_IDLE_MS)
+			continue;
+		ap_map_remove(&ww->clusters, ap_slice_of(c->key));
+		cluster_free(c);
+	}
 }
 
 void

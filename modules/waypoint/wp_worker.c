@@ -22,6 +22,7 @@ on_config(void *arg)
 	struct wp_worker *ww = arg;
 
 	ap_lua_host_sweep(ww->lua);
+	wp_clusters_sweep(ww);
 }
 
 static void
@@ -40,7 +41,8 @@ answer_ready(struct ap_exchange *x, void *arg)
 	if (wp_is_ready(ww->wp, &why)) {
 		ap_exchange_reply(x, 200, "text/plain", AP_S("ready\n"));
 	} else {
-		struct ap_slice text = ap_arena_printf(x->arena, "not ready, pending: %.*s\n", AP_FMT(ap_buf_slice(&why)));
+		struct ap_slice text =
+		    ap_arena_printf(x->arena, "not ready, pending: %.*s\n", AP_FMT(ap_buf_slice(&why)));
 
 		ap_exchange_reply(x, 500, "text/plain", text);
 	}
@@ -100,9 +102,10 @@ wp_worker_drain(void *ws)
 	AP_IS(ww, WP_WORKER_MAGIC);
 	ww->draining = true;
 	wp_listeners_close(ww);
-	AP_LIST_FOR_SAFE (l, &ww->hbones)
-		ap_http_drain(AP_LIST_ITEM(l, struct wp_hbone, link)->http);
-	AP_LIST_FOR_SAFE (l, &ww->downs) {
+	AP_LIST_FOR_SAFE(l, &ww->hbones)
+	ap_http_drain(AP_LIST_ITEM(l, struct wp_hbone, link)->http);
+	AP_LIST_FOR_SAFE(l, &ww->downs)
+	{
 		struct wp_down *d = AP_LIST_ITEM(l, struct wp_down, link);
 
 		if (d->http != NULL)
@@ -144,12 +147,12 @@ wp_worker_stop(void *ws)
 	ww->draining = true;
 	wp_listeners_close(ww);
 	wp_status_free(&ww->readiness);
-	AP_LIST_FOR_SAFE (l, &ww->request_list)
-		wp_request_end(AP_LIST_ITEM(l, struct wp_request, link), AP_STREAM_CLOSE_ABORT);
-	AP_LIST_FOR_SAFE (l, &ww->downs)
-		wp_down_close(AP_LIST_ITEM(l, struct wp_down, link));
-	AP_LIST_FOR_SAFE (l, &ww->hbones)
-		ap_http_close(AP_LIST_ITEM(l, struct wp_hbone, link)->http);
+	AP_LIST_FOR_SAFE(l, &ww->request_list)
+	wp_request_end(AP_LIST_ITEM(l, struct wp_request, link), AP_STREAM_CLOSE_ABORT);
+	AP_LIST_FOR_SAFE(l, &ww->downs)
+	wp_down_close(AP_LIST_ITEM(l, struct wp_down, link));
+	AP_LIST_FOR_SAFE(l, &ww->hbones)
+	ap_http_close(AP_LIST_ITEM(l, struct wp_hbone, link)->http);
 	f_mirrors_end(ww);
 	ap_http_pool_free(&ww->pool);
 	wp_feed_detach(ww->wp->feed, ww->w);

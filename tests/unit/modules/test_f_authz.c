@@ -53,7 +53,8 @@ static const struct row rows[] = {
 	{ "namespace", WP_ALLOW, "namespaces", "web", "", "", "", "", "", true, true, false },
 	{ "not namespace", WP_DENY, "notNamespaces", "web", "", "", "", "", "", false, false, true },
 	{ "account with namespace", WP_ALLOW, "serviceAccounts", "web/front", "", "", "", "", "", true, true, false },
-	{ "account of the policy's namespace", WP_ALLOW, "serviceAccounts", "front", "", "", "", "", "", false, false, false },
+	{ "account of the policy's namespace", WP_ALLOW, "serviceAccounts", "front", "", "", "", "", "", false, false,
+	    false },
 	{ "address block", WP_ALLOW, "ipBlocks", "10.1.0.0/16", "", "", "", "", "", true, true, true },
 	{ "address", WP_ALLOW, "ipBlocks", "10.1.2.3", "", "", "", "", "", true, true, true },
 	{ "not address block", WP_ALLOW, "notIpBlocks", "10.1.0.0/16", "", "", "", "", "", false, false, false },
@@ -69,7 +70,8 @@ static const struct row rows[] = {
 	{ "path suffix", WP_ALLOW, "", "", "paths", "*/users", "", "", "", true, false, true },
 	{ "path template", WP_ALLOW, "", "", "paths", "/{*}/users", "", "", "", true, false, true },
 	{ "path template of any rest", WP_ALLOW, "", "", "paths", "/admin/{**}", "", "", "", true, false, true },
-	{ "the query is no part of the path", WP_ALLOW, "", "", "paths", "/admin/users?x=1", "", "", "", false, false, false },
+	{ "the query is no part of the path", WP_ALLOW, "", "", "paths", "/admin/users?x=1", "", "", "", false, false,
+	    false },
 	{ "not path", WP_DENY, "", "", "notPaths", "/admin*", "", "", "", false, true, false },
 	{ "host, case ignored", WP_ALLOW, "", "", "hosts", "SHOP.example.com", "", "", "", true, false, true },
 	{ "host suffix", WP_ALLOW, "", "", "hosts", "*.Example.com", "", "", "", true, false, true },
@@ -81,21 +83,27 @@ static const struct row rows[] = {
 	{ "header absence", WP_DENY, "", "", "", "", "request.headers[x-none]", "", "*", true, true, true },
 	{ "source.namespace", WP_ALLOW, "", "", "", "", "source.namespace", "web", "", true, true, false },
 	{ "source.principal", WP_ALLOW, "", "", "", "", "source.principal", "*/front", "", true, true, false },
-	{ "source.serviceAccount", WP_ALLOW, "", "", "", "", "source.serviceAccount", "web/front", "", true, true, false },
+	{ "source.serviceAccount", WP_ALLOW, "", "", "", "", "source.serviceAccount", "web/front", "", true, true,
+	    false },
 	{ "source.ip", WP_ALLOW, "", "", "", "", "source.ip", "10.1.2.0/24", "", true, true, true },
 	{ "destination.ip", WP_ALLOW, "", "", "", "", "destination.ip", "240.0.0.0/8", "", true, true, true },
 	{ "destination.port", WP_ALLOW, "", "", "", "", "destination.port", "8080", "", true, true, true },
 	{ "connection.sni", WP_ALLOW, "", "", "", "", "connection.sni", "*.example.com", "", true, true, true },
-	{ "request.auth.claims", WP_ALLOW, "", "", "", "", "request.auth.claims[groups]", "x", "", false, false, false },
+	{ "request.auth.claims", WP_ALLOW, "", "", "", "", "request.auth.claims[groups]", "x", "", false, false,
+	    false },
 	{ "blocks are AND", WP_ALLOW, "namespaces", "web", "methods", "POST", "", "", "", false, false, false },
-	{ "all blocks hold", WP_ALLOW, "namespaces", "web", "methods", "GET", "source.ip", "10.1.2.3", "", true, false, false },
+	{ "all blocks hold", WP_ALLOW, "namespaces", "web", "methods", "GET", "source.ip", "10.1.2.3", "", true, false,
+	    false },
 };
 
 struct slot {
 	const char *name;
 	size_t count_at, values_at;
 };
-#define SLOT(type_, name_, field_) { name_, offsetof(type_, n_##field_), offsetof(type_, field_) }
+#define SLOT(type_, name_, field_)                                          \
+	{                                                                   \
+		name_, offsetof(type_, n_##field_), offsetof(type_, field_) \
+	}
 static const struct slot from_slots[] = {
 	SLOT(Source, "principals", principals),
 	SLOT(Source, "notPrincipals", not_principals),
@@ -288,8 +296,10 @@ static void
 test_deny_comes_first_and_an_allow_list_denies_the_rest(void **state)
 {
 	struct wp_policy *deny = simple(WP_DENY, "/admin*", true, false), *allow = simple(WP_ALLOW, "*", true, false);
-	struct wp_policy *other = simple(WP_ALLOW, "/other", true, false), *nothing = simple(WP_ALLOW, "", false, false);
-	struct wp_policy *dry = simple(WP_DENY, "/admin*", true, true), *audit = simple(WP_AUDIT, "/admin*", true, false);
+	struct wp_policy *other = simple(WP_ALLOW, "/other", true, false),
+			 *nothing = simple(WP_ALLOW, "", false, false);
+	struct wp_policy *dry = simple(WP_DENY, "/admin*", true, true),
+			 *audit = simple(WP_AUDIT, "/admin*", true, false);
 	const struct {
 		struct wp_policy *policies[3];
 		size_t count;

@@ -109,8 +109,16 @@ static const struct {
 	const char *pattern, *value;
 	bool matches;
 } pattern_rows[] = {
-	{ "*", "x", true }, { "*", NULL, false }, { "a*", "abc", true }, { "a*", "ba", false }, { "*c", "abc", true },
-	{ "*c", "cb", false }, { "abc", "abc", true }, { "abc", "ABC", false }, { "", "", true }, { "a*b", "a*b", true },
+	{ "*", "x", true },
+	{ "*", NULL, false },
+	{ "a*", "abc", true },
+	{ "a*", "ba", false },
+	{ "*c", "abc", true },
+	{ "*c", "cb", false },
+	{ "abc", "abc", true },
+	{ "abc", "ABC", false },
+	{ "", "", true },
+	{ "a*b", "a*b", true },
 	{ "a*b", "axb", false },
 };
 

@@ -85,11 +85,21 @@ world_add(struct world *w, char kind, const char *path)
 	s->exact = w->texts[i]; /* all texts share the union's place */
 	switch (kind) {
 	case 'e':
-	case 'i': s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_EXACT; break;
-	case 'p': s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_PREFIX; break;
-	case 's': s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_PATH_PREFIX; break;
-	case 'r': s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_REGEX; break;
-	default: s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_SUFFIX; break;
+	case 'i':
+		s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_EXACT;
+		break;
+	case 'p':
+		s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_PREFIX;
+		break;
+	case 's':
+		s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_PATH_PREFIX;
+		break;
+	case 'r':
+		s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_REGEX;
+		break;
+	default:
+		s->kind_case = AMBIT__WAYPOINT__STRING_MATCH__KIND_SUFFIX;
+		break;
 	}
 }
 
@@ -117,12 +127,12 @@ test_the_first_match_wins(void **state)
 
 	(void)state;
 	world_init(&w);
-	world_add(&w, 'e', "/a/b"); /* 0 */
-	world_add(&w, 's', "/a");   /* 1 */
-	world_add(&w, 'p', "/a");   /* 2 */
+	world_add(&w, 'e', "/a/b");      /* 0 */
+	world_add(&w, 's', "/a");        /* 1 */
+	world_add(&w, 'p', "/a");        /* 2 */
 	world_add(&w, 'r', "/x/[0-9]+"); /* 3 */
-	world_add(&w, 'x', ".png"); /* 4 */
-	world_add(&w, 'i', "/Case"); /* 5 */
+	world_add(&w, 'x', ".png");      /* 4 */
+	world_add(&w, 'i', "/Case");     /* 5 */
 	h = host_pack(&w.host, &err);
 	assert_non_null(h);
 	assert_string_equal(find(h, arena, "/a/b", false), "0");
@@ -229,8 +239,10 @@ test_destinations_share_by_weight(void **state)
 	static struct world w;
 	static char v1[] = "v1", v2[] = "v2", gone[] = "gone", version[] = "version";
 	Destination d[3] = { AMBIT__WAYPOINT__DESTINATION__INIT, AMBIT__WAYPOINT__DESTINATION__INIT,
-		AMBIT__WAYPOINT__DESTINATION__INIT }, *dp[3] = { &d[0], &d[1], &d[2] };
-	Ambit__Waypoint__Subset s1 = AMBIT__WAYPOINT__SUBSET__INIT, s2 = AMBIT__WAYPOINT__SUBSET__INIT, *sp[2] = { &s1, &s2 };
+		AMBIT__WAYPOINT__DESTINATION__INIT },
+		    *dp[3] = { &d[0], &d[1], &d[2] };
+	Ambit__Waypoint__Subset s1 = AMBIT__WAYPOINT__SUBSET__INIT, s2 = AMBIT__WAYPOINT__SUBSET__INIT,
+				*sp[2] = { &s1, &s2 };
 	Ambit__Waypoint__Subset__LabelsEntry l1 = AMBIT__WAYPOINT__SUBSET__LABELS_ENTRY__INIT, *lp = &l1;
 	unsigned hits[3] = { 0 };
 	struct ap_error err = { 0 };

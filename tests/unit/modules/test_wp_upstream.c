@@ -160,7 +160,8 @@ test_conditions_choose_what_is_tried_again(void **state)
 	for (size_t i = 0; i < AP_COUNTOF(status_rows); i++) {
 		struct wp_retry r = { .on = status_rows[i].on, .codes = codes, .code_count = 1 };
 
-		if (wp_retry_wants_status(&r, status_rows[i].status, status_rows[i].grpc_status) != status_rows[i].wanted)
+		if (wp_retry_wants_status(&r, status_rows[i].status, status_rows[i].grpc_status) !=
+		    status_rows[i].wanted)
 			fail_msg("row %zu", i);
 	}
 	assert_true(wp_retry_wants_failure(&(struct wp_retry){ .on = WP_RETRY_CONNECT }, true, true, true));
@@ -189,8 +190,10 @@ test_flags_are_written_as_envoy_writes_them(void **state)
 
 	(void)state;
 	assert_string_equal(wp_flags_format(0, out, sizeof(out)), "-");
-	assert_string_equal(wp_flags_format(WP_FLAG(CONNECT_FAILED) | WP_FLAG(RETRY_LIMIT), out, sizeof(out)), "UF,URX");
-	assert_string_equal(wp_flags_format(WP_FLAG(DELAY_INJECTED) | WP_FLAG(FAULT_INJECTED), out, sizeof(out)), "DI,FI");
+	assert_string_equal(
+	    wp_flags_format(WP_FLAG(CONNECT_FAILED) | WP_FLAG(RETRY_LIMIT), out, sizeof(out)), "UF,URX");
+	assert_string_equal(
+	    wp_flags_format(WP_FLAG(DELAY_INJECTED) | WP_FLAG(FAULT_INJECTED), out, sizeof(out)), "DI,FI");
 }
 
 int

@@ -120,12 +120,14 @@ static const struct {
 	{ "identity", "return conn.source.identity ~= 'spiffe://cluster.local/ns/web/sa/front' and deny() or nil",
 	    AP_LUA_ALLOW, "" },
 	{ "account", "if conn.source.service_account == 'front' then return deny('x') end", AP_LUA_DENY, "x" },
-	{ "address and port", "if conn.source.address == '10.0.0.7' and conn.source.port == 4711 then return deny('a') end",
-	    AP_LUA_DENY, "a" },
+	{ "address and port",
+	    "if conn.source.address == '10.0.0.7' and conn.source.port == 4711 then return deny('a') end", AP_LUA_DENY,
+	    "a" },
 	{ "label", "if conn.source:label('app') == 'shop' and conn.source:label('x') == nil then return deny('l') end",
 	    AP_LUA_DENY, "l" },
 	{ "service and port", "return deny(conn.service .. conn.port)", AP_LUA_DENY, "shop.web.svc.cluster.local8080" },
-	{ "what is unknown is nil", "if conn.destination.identity == nil then return deny('nil') end", AP_LUA_DENY, "nil" },
+	{ "what is unknown is nil", "if conn.destination.identity == nil then return deny('nil') end", AP_LUA_DENY,
+	    "nil" },
 	{ "patterns", "return deny(('a-b-c'):gsub('%-', '+'))", AP_LUA_DENY, "a+b+c" },
 	{ "tags", "conn:tag('k', 'v') if tag('k') == 'v' then return deny('t') end", AP_LUA_DENY, "t" },
 };
@@ -227,8 +229,8 @@ test_a_full_state_is_made_anew(void **state)
 }
 
 /* Each is nil, or fails, in the sandbox. */
-static const char *const escapes[] = { "io", "os", "debug", "package", "require", "load", "loadstring", "loadfile", "dofile",
-	"collectgarbage", "setmetatable", "getmetatable", "coroutine", "print", "string.dump", "string.pack",
+static const char *const escapes[] = { "io", "os", "debug", "package", "require", "load", "loadstring", "loadfile",
+	"dofile", "collectgarbage", "setmetatable", "getmetatable", "coroutine", "print", "string.dump", "string.pack",
 	"string.unpack", "table.move", "xpcall" };
 
 static void
@@ -245,7 +247,8 @@ test_nothing_outside_the_sandbox_is_seen(void **state)
 		if (f->out.verdict != AP_LUA_ALLOW)
 			fail_msg("%s is there", escapes[i]);
 	}
-	connect_run(f, "function on_connect() if ('').dump ~= nil or _G._G ~= _G then return deny('seen') end end", false);
+	connect_run(
+	    f, "function on_connect() if ('').dump ~= nil or _G._G ~= _G then return deny('seen') end end", false);
 	assert_int_equal(f->out.verdict, AP_LUA_ALLOW);
 }
 
@@ -308,9 +311,9 @@ test_messages_cannot_be_split(void **state)
 {
 	static const char *const rows[] = { "r:set_header('x', 'a\\r\\nb: c')", "r:set_header('x\\n', 'a')",
 		"r:set_header('content-length', '5')", "r:add_header('Transfer-Encoding', 'chunked')",
-		"r:set_header(':path', '/')", "r:set_path('/a b')", "r:set_path('x')", "r:respond(101)", "r:respond(99)",
-		"r:set_header('', 'x')", "r:respond(200, { ['a\\r'] = 'x' })", "r:remove_header('connection')",
-		"r:respond(200, nil, ('x'):rep(65000) .. ('x'):rep(65000))" };
+		"r:set_header(':path', '/')", "r:set_path('/a b')", "r:set_path('x')", "r:respond(101)",
+		"r:respond(99)", "r:set_header('', 'x')", "r:respond(200, { ['a\\r'] = 'x' })",
+		"r:remove_header('connection')", "r:respond(200, nil, ('x'):rep(65000) .. ('x'):rep(65000))" };
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < AP_COUNTOF(rows); i++) {
@@ -408,7 +411,8 @@ static const struct {
 	{ "('abab'):match('(ab)%1')", "ab" },
 	{ "('x'):match('[a-w]')", "nil" },
 	{ "('hello'):find('l', -2)", "4 4" },
-	{ "(function() local r = '' for k, v in ('a=1,b=2'):gmatch('(%w)=(%w)') do r = r .. k .. v end return r end)()", "a1b2" },
+	{ "(function() local r = '' for k, v in ('a=1,b=2'):gmatch('(%w)=(%w)') do r = r .. k .. v end return r end)()",
+	    "a1b2" },
 	{ "(function() local n = 0 for _ in ('abc'):gmatch('') do n = n + 1 end return n end)()", "4" },
 };
 
@@ -474,7 +478,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_states_go_with_their_scripts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_patterns_are_luas, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_call_costs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_full_state_is_made_anew, setup, teardown), /* freezes the clock */
+		cmocka_unit_test_setup_teardown(
+		    test_a_full_state_is_made_anew, setup, teardown), /* freezes the clock */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
