@@ -34,6 +34,8 @@ struct cp_node {
 	struct cp_nodes *nodes;
 	char *key, *host, *role, *gateway; /* gateway "ns/name", or "" */
 	unsigned streams;
+	bool was_away;     /* since it was last connected */
+	bool gateway_gone; /* its Gateway was deleted while it ran */
 	struct ap_timer grace;
 	AP_VEC(char *) entries; /* keys of its WorkloadEntries */
 };
@@ -128,6 +130,15 @@ static void write_status(struct cp_node *n, const struct ap_doc *metadata);
 static bool forget_gone(struct cp_node *n);
 
 static void
+away(struct cp_node *n)
+{
+	n->was_away = true;
+	LOG_INFO(NULL, "%s %s%s%s is away: its workloads are unhealthy", n->role, n->host, is_waypoint(n) ? " for " : "",
+	    n->gateway);
+	set_health(n, false, "HostDisconnected", "its proxy is not connected to the control plane");
+}
+
+static void
 on_grace(struct ap_timer *t, void *arg)
 {
 	(void)t;
@@ -135,9 +146,8 @@ on_grace(struct ap_timer *t, void *arg)
 	if (forget_gone(n))
 		return;
 	write_status(n, NULL);
-	LOG_INFO(NULL, "%s %s%s%s is away: its workloads are unhealthy", n->role, n->host, is_waypoint(n) ? " for " : "",
-	    n->gateway);
-	set_health(n, false, "HostDisconnected", "its proxy is not connected to the control plane");
+	if (!is_waypoint(n) || !n->was_away)
+		away(n);
 }
 
 /* --- Host.status -------------------------------------------------------------------------------------------------------------- */
@@ -423,6 +433,7 @@ cp_nodes_connect(struct cp_nodes *nodes, const struct cp_caller *caller, const s
 		return status;
 	struct cp_node *n = node_get(nodes, host, role, gateway);
 	n->streams++;
+	n->was_away = false;
 	ap_timer_stop(&n->grace);
 	ap_timer_init(&n->grace, nodes->cp->loop, on_grace, n);
 	register_node(n, metadata);
@@ -435,11 +446,12 @@ cp_nodes_disconnect(struct cp_nodes *nodes, struct cp_node *n)
 {
 	if (--n->streams > 0 || nodes->frozen)
 		return;
-	if (is_waypoint(n)) {
-		on_grace(&n->grace, n);
+	if (n->gateway_gone && forget_gone(n))
 		return;
-	}
 	write_status(n, NULL);
+	if (is_waypoint(n))
+		away(n);
+	/* The end of the grace also finds waypoints of which there never was a Gateway. */
 	ap_timer_start(&n->grace, GRACE_MS);
 }
 
@@ -474,6 +486,8 @@ static bool
 forget_gone(struct cp_node *n)
 {
 	struct cp_nodes *nodes = n->nodes;
+	if (has_gateway(n))
+		n->gateway_gone = false;
 	if (!is_waypoint(n) || n->streams > 0 || has_gateway(n))
 		return false;
 	for (size_t i = 0; i < n->entries.count; i++) {
@@ -493,8 +507,10 @@ cp_nodes_gateway_gone(struct cp_nodes *nodes, struct ap_slice path)
 	struct ap_map_entry *e;
 	for (size_t i = 0; (e = ap_map_next(&nodes->by_key, &i)) != NULL;) {
 		struct cp_node *n = e->value;
-		if (ap_slice_eq_text(path, n->gateway))
-			(void)forget_gone(n);
+		if (!ap_slice_eq_text(path, n->gateway))
+			continue;
+		n->gateway_gone = true;
+		(void)forget_gone(n);
 	}
 }
 
