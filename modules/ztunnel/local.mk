@@ -1,4 +1,11 @@
-# ztunnel -- sources of this role.
+# ztunnel -- sources of this role. libsniff.la: the observer of HTTP, for its unit test and fuzzer.
+noinst_LTLIBRARIES += modules/ztunnel/libsniff.la
+modules_ztunnel_libsniff_la_SOURCES = \
+	modules/ztunnel/zt_sniff.c \
+	modules/ztunnel/zt_sniff.h \
+	modules/ztunnel/zt_sniff_h1.c \
+	modules/ztunnel/zt_sniff_h2.c \
+	modules/ztunnel/zt_sniff_priv.h
 role_LTLIBRARIES += modules/ztunnel.la
 modules_ztunnel_la_SOURCES = \
 	modules/ztunnel/zt.h \
@@ -44,4 +51,4 @@ modules_ztunnel_la_SOURCES = \
 	modules/ztunnel/zt_spoof.h \
 	modules/ztunnel/zt_worker.c
 modules_ztunnel_la_LDFLAGS = $(LDFLAGS_ROLE)
-modules_ztunnel_la_LIBADD = libappliance.la $(NFTABLES_LIBS) $(PROTOBUF_C_LIBS)
+modules_ztunnel_la_LIBADD = modules/ztunnel/libsniff.la libappliance.la $(NGHTTP2_LIBS) $(NFTABLES_LIBS) $(PROTOBUF_C_LIBS)

@@ -30,6 +30,7 @@ FUZZERS += tests/fuzz/fuzz_trace
 FUZZERS += tests/fuzz/fuzz_uri
 FUZZERS += tests/fuzz/fuzz_waypoint
 FUZZERS += tests/fuzz/fuzz_yaml
+FUZZERS += tests/fuzz/fuzz_zt_sniff
 
 check_PROGRAMS += $(FUZZERS)
 check_LTLIBRARIES += tests/fuzz/libreplay.la
@@ -41,6 +42,7 @@ LDADD = tests/fuzz/libreplay.la libcore.la
 TESTS += $(FUZZERS)
 endif
 EXTRA_DIST += tests/fuzz/corpus
+tests_fuzz_fuzz_zt_sniff_LDADD = modules/ztunnel/libsniff.la $(LDADD) $(NGHTTP2_LIBS)
 
 FUZZ_SECONDS = 20
 fuzz: $(BUILT_SOURCES)

@@ -51,3 +51,9 @@ tests_unit_modules_test_zt_route_LDADD = $(LIBS_UNIT)
 tests_unit_modules_test_wp_upstream_SOURCES = tests/unit/modules/test_wp_upstream.c
 tests_unit_modules_test_wp_upstream_CFLAGS = $(CFLAGS_UNIT)
 tests_unit_modules_test_wp_upstream_LDADD = $(LIBS_WP_UNIT)
+# ztunnel
+check_PROGRAMS += tests/unit/modules/test_zt_sniff
+TESTS += tests/unit/modules/test_zt_sniff
+tests_unit_modules_test_zt_sniff_SOURCES = tests/unit/modules/test_zt_sniff.c
+tests_unit_modules_test_zt_sniff_CFLAGS = $(CFLAGS_UNIT)
+tests_unit_modules_test_zt_sniff_LDADD = modules/ztunnel/libsniff.la $(LIBS_UNIT)
