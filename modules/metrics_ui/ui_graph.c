@@ -80,7 +80,22 @@ add_hop(struct ui_build *b, struct ui_edge *e, enum ui_hop_kind kind, enum ui_re
 	*at = h;
 }
 
-/* One measure of two reporters: the destination's, and the failures that only the source can have seen. */
+/* The requests of one measure in place of the other's. */
+static void
+take_requests(struct ui_measure *to, const struct ui_measure *from)
+{
+	to->requests = from->requests;
+	to->request_bytes = from->request_bytes;
+	to->response_bytes = from->response_bytes;
+	to->durations = from->durations;
+	to->duration_sum = from->duration_sum;
+	memcpy(to->at_most, from->at_most, sizeof(to->at_most));
+	memcpy(to->codes, from->codes, sizeof(to->codes));
+	to->code_count = from->code_count;
+}
+
+/* One measure of two reporters: the destination's, the failures that only the source can have seen, and its requests when the
+ * destination recognises none (it may be another product's). */
 static struct ui_measure
 preferred(const struct ui_report *r, enum ui_reporter *who)
 {
@@ -98,6 +113,8 @@ preferred(const struct ui_report *r, enum ui_reporter *who)
 		m.opened += lost;
 		m.failed += lost;
 	}
+	if (r->seen[UI_SOURCE] && m.requests == 0)
+		take_requests(&m, &r->m[UI_SOURCE]);
 	return m;
 }
 

@@ -160,6 +160,9 @@ count(struct ui_report *r, const struct ui_graph_flow *gf)
 	ui_measure_add(&r->m[f->reporter], m);
 	r->m[f->reporter].open += m->open;
 	r->seen[f->reporter] = true;
+	/* Requests that are recognised in passing come beside the figures of their connections, and say more. */
+	if (ap_slice_eq_text(r->flow->protocol, "tcp") && !ap_slice_eq_text(f->protocol, "tcp"))
+		r->flow = f;
 	/* A connection that never came to be says nothing about its security. */
 	if (m->failed > 0 && m->failed >= m->opened && m->requests == 0 && !f->mutual_tls)
 		return;

@@ -39,6 +39,8 @@ modules_ztunnel_la_SOURCES = \
 	modules/ztunnel/zt_peer.h \
 	modules/ztunnel/zt_plain.c \
 	modules/ztunnel/zt_plain.h \
+	modules/ztunnel/zt_requests.c \
+	modules/ztunnel/zt_requests.h \
 	modules/ztunnel/zt_role.c \
 	modules/ztunnel/zt_role.h \
 	modules/ztunnel/zt_route.c \

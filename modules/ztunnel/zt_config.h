@@ -22,6 +22,7 @@ struct zt_config {
 	uint32_t mark;
 	bool refuse_unmatched;  /* traffic of programs that no workload selects: refuse it instead of passing it on */
 	bool response_baggage;
+	bool passive_http;      /* count the requests that pass without a waypoint */
 	bool dns;
 	bool access_log;        /* written at all */
 	struct ap_slice access_log_path; /* "-": standard output */

@@ -13,6 +13,7 @@
 #include "ztunnel/zt_access_log.h"
 #include "ztunnel/zt_dial.h"
 #include "ztunnel/zt_peer.h"
+#include "ztunnel/zt_requests.h"
 
 static const struct {
 	const char *text;
@@ -194,6 +195,7 @@ zt_conn_end(struct zt_conn *c, enum zt_end why, const char *text)
 
 	AP_IS(c, ZT_CONN_MAGIC);
 	zt_conn_stop_timer(c);
+	zt_requests_end(c);
 	close_streams(c, why);
 	ap_list_remove(&c->link);
 	ap_list_remove(&c->wait_link);
@@ -237,11 +239,18 @@ on_ended(struct ap_relay *r, enum ap_relay_end end, void *arg)
 	zt_conn_end(c, end == AP_RELAY_DONE ? ZT_END_DONE : ZT_END_RESET, NULL);
 }
 
+static void
+on_bytes(int from_a, const struct iovec *iov, int count, void *arg)
+{
+	zt_requests_see(arg, from_a != 0, iov, count);
+}
+
 void
 zt_conn_join(struct zt_conn *c)
 {
-	static const struct ap_relay_callbacks callbacks = { .moved = on_moved, .ended = on_ended };
+	static const struct ap_relay_callbacks plain = { .moved = on_moved, .ended = on_ended };
+	static const struct ap_relay_callbacks watched = { .moved = on_moved, .ended = on_ended, .sniff = on_bytes };
 
 	AP_CHECK(c->is_open && c->down != NULL && c->up != NULL);
-	c->relay = ap_relay_new(c->down, c->up, &callbacks, c);
+	c->relay = ap_relay_new(c->down, c->up, zt_requests_wanted(c) ? &watched : &plain, c);
 }

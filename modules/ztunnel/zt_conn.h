@@ -40,6 +40,7 @@ struct zt_point {
 struct ap_hbone_wait;
 struct attempt;
 struct zt_peer;
+struct zt_requests;
 struct zt_worker;
 
 struct zt_conn {
@@ -49,6 +50,8 @@ struct zt_conn {
 	bool is_open;                /* counted as opened */
 	bool mutual_tls;
 	bool is_waiting;             /* in the worker's list of those that wait */
+	bool via_waypoint;           /* the next hop is one */
+	bool requests_over;          /* not watched for HTTP (any more) */
 	uint16_t status;             /* of a refused CONNECT */
 	struct ap_list link;         /* in the worker's conns */
 	struct ap_list wait_link;
@@ -63,6 +66,7 @@ struct zt_conn {
 	struct ap_mesh_service *service;
 	struct zt_peer *peer;        /* inbound HBONE */
 	struct ap_mesh_series series;
+	struct zt_requests *requests; /* zt_requests.c: only while HTTP passes */
 	/* Of the client; as it asked (inbound: the accepted socket); where TCP went; what CONNECT said. */
 	struct zt_point src, dst, actual, authority;
 	char *host_authority;        /* a CONNECT by name; own memory */

@@ -271,6 +271,7 @@ carry_out(struct attempt *a, const struct zt_route *r)
 	c->destination = ap_mesh_workload_ref(r->destination);
 	ap_mesh_service_unref(&c->service);
 	c->service = ap_mesh_service_ref(r->service);
+	c->via_waypoint = r->via_waypoint;
 	switch (r->kind) {
 	case ZT_ROUTE_REFUSE:
 		fail(c, r->why, c->service == NULL ? NULL : c->service->hostname.ptr);

@@ -123,6 +123,58 @@ direct_traffic_counts_once_as_the_destination_says(void **state)
 	assert_non_null(e->hops->next);
 }
 
+#define HTTP(requests_, code_, count_) \
+	{ .requests = (requests_), .durations = (requests_), .duration_sum = (requests_), .codes = { { (code_), (count_) } }, \
+		.code_count = 1 }
+
+static void
+requests_of_direct_traffic_count_once_as_the_destination_says(void **state)
+{
+	struct world *w = *state;
+	const struct row rows[] = {
+		{ "source", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, TCP(10, 1000, 5000) },
+		{ "source", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, HTTP(100, 200, 100) },
+		{ "destination", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, TCP(9, 900, 4500) },
+		{ "destination", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, HTTP(90, 503, 90) },
+	};
+	struct ui_graph *g;
+	struct ui_edge *e;
+
+	for (size_t i = 0; i < AP_COUNTOF(rows); i++)
+		add(w, &rows[i]);
+	g = build(w, false, false);
+	assert_int_equal(g->edge_count, 1);
+	e = g->edges;
+	assert_int_equal(e->m.opened, 9);
+	assert_int_equal(e->m.requests, 90);
+	assert_int_equal(e->m.durations, 90);
+	assert_int_equal(ui_measure_class(&e->m, 5), 90);
+	assert_int_equal(ui_measure_class(&e->m, 2), 0);
+	assert_true(ap_slice_eq_text(e->protocol, "http"));
+	assert_int_equal(e->reporter, UI_DESTINATION);
+}
+
+static void
+requests_that_only_the_source_recognises_are_shown(void **state)
+{
+	struct world *w = *state;
+	const struct row rows[] = {
+		{ "destination", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, TCP(9, 900, 4500) },
+		{ "source", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, TCP(10, 1000, 5000) },
+		{ "source", "productpage", "v1", "reviews", "v1", REVIEWS, NULL, NULL, HTTP(100, 404, 100) },
+	};
+	struct ui_graph *g;
+
+	for (size_t i = 0; i < AP_COUNTOF(rows); i++)
+		add(w, &rows[i]);
+	g = build(w, false, false);
+	assert_int_equal(g->edge_count, 1);
+	assert_int_equal(g->edges->m.opened, 9);
+	assert_int_equal(g->edges->m.requests, 100);
+	assert_int_equal(ui_measure_class(&g->edges->m, 4), 100);
+	assert_true(ap_slice_eq_text(g->edges->protocol, "http"));
+}
+
 static void
 a_server_outside_the_mesh_is_seen_by_the_source_alone(void **state)
 {
@@ -442,6 +494,8 @@ main(void)
 #define T(fn_) cmocka_unit_test_setup_teardown(fn_, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(direct_traffic_counts_once_as_the_destination_says),
+		T(requests_of_direct_traffic_count_once_as_the_destination_says),
+		T(requests_that_only_the_source_recognises_are_shown),
 		T(a_server_outside_the_mesh_is_seen_by_the_source_alone),
 		T(a_plaintext_client_is_outside),
 		T(a_request_that_was_refused_was_meant_for_the_one_server),
