@@ -535,12 +535,16 @@ class Server:
             c.send_headers(e.stream_id, [(":status", str(status)), *more], end_stream=status != 200)
         elif isinstance(e, h2.events.DataReceived):
             c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
-            if e.data:
+            if e.data == b"reset, please":
+                c.reset_stream(e.stream_id, error_code=2)
+            elif e.data:
                 c.send_data(e.stream_id, e.data.upper())
         elif isinstance(e, h2.events.StreamEnded):
             with contextlib.suppress(h2.exceptions.ProtocolError):
                 c.end_stream(e.stream_id)
 
-    def send(self, index=0, close=False):
+    def send(self, index=0):
+        """What was said to the connection from outside of its thread."""
         c, tls = self.connections[index]
-        tls.sendall(c.data_to_send())
+        if data := c.data_to_send():
+            tls.sendall(data)
