@@ -75,6 +75,12 @@ class Lab:
             timeout=timeout,
         )
 
+    def pids(self, config):
+        """Processes that run this file of the lab's folder; other labs on this machine have other folders."""
+        found = subprocess.run(["pgrep", "-f", f"run -c {self.folder}/{config}"], capture_output=True, text=True).stdout.split()
+        assert found, config
+        return found
+
     def get(self, url, headers=None, vm="client", method="GET", timeout=15, extra=()):
         words = ["curl", "--silent", "--noproxy", "*", "--max-time", str(timeout), "-X", method]
         for name, value in (headers or {}).items():

@@ -107,7 +107,7 @@ def steady(lab, url, seconds, results):
 
 
 def test_killed_control_plane_leaves_traffic_alone(lab):
-    pids = lab.netns("hub", "pgrep", "-f", "ambit run -c .*/hub/ambit.yaml").stdout.split()
+    pids = lab.pids("hub/ambit.yaml")
     assert pids
     config = lab.folder / "hub" / "ambit.yaml"
     subprocess.run(["kill", "-9", *pids], check=True)
@@ -146,7 +146,7 @@ spec:
     thread = threading.Thread(target=steady, args=(lab, "http://details:9080/details/1", 6, results))
     thread.start()
     time.sleep(0.5)
-    pids = lab.netns("hub", "pgrep", "-f", "bookinfo.waypoint-bookinfo-details/ambit.yaml").stdout.split()
+    pids = lab.pids("hub/state/waypoint-manager/bookinfo.waypoint-bookinfo-details/ambit.yaml")
     subprocess.run(["kill", "-9", *pids], check=True)
     killed = time.monotonic()
     wait_for(lambda: lab.get("http://details:9080/details/0", timeout=2).status == 200, 10, "the waypoint serves again", 0.05)
@@ -158,7 +158,7 @@ spec:
 
 def test_killed_ztunnel_does_not_strand_its_host(lab):
     """After kill -9 the VM's own traffic gets out again within a few seconds, uncaptured."""
-    pids = lab.netns("client", "pgrep", "-f", "client/ambit.yaml").stdout.split()
+    pids = lab.pids("client/ambit.yaml")
     hub = lab.info["hub"]["address"]
     subprocess.run(["kill", "-9", *pids], check=True)
     try:

@@ -11,18 +11,25 @@ from conftest import total, wait_for
 DETAILS = {"user": 20002, "port": 9081}
 
 
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
 @pytest.fixture
 def in_place_of_details(lab, tmp_path_factory):
     """Stop the demo's details and start another program as its user, on its port; the demo is back afterwards."""
     started = []
 
     def find():
-        return lab.netns("books", "pgrep", "-u", str(DETAILS["user"])).stdout.split()
+        """The user's processes in this lab's VM; another lab has the same users."""
+        here = output("ip", "netns", "pids", lab.vms["books"]["netns"])
+        of_user = output("pgrep", "-u", str(DETAILS["user"]))
+        return set(here.split()) & set(of_user.split())
 
     def start(*command, tmp=None):
         for pid in find():
             os.kill(int(pid), signal.SIGTERM)
-        wait_for(lambda: lab.netns("books", "pgrep", "-u", str(DETAILS["user"]), check=False).stdout == "", 10, "details has ended")
+        wait_for(lambda: not find(), 10, "details has ended")
         started.append(spawn(lab, command, tmp))
         wait_for(lambda: f":{DETAILS['port']}" in lab.netns("books", "ss", "-ltn").stdout, 10, f"{command[0]} listens")
 
@@ -30,7 +37,8 @@ def in_place_of_details(lab, tmp_path_factory):
     for process in started:
         process.terminate()
         process.wait(timeout=10)
-    subprocess.run(["pkill", "-u", str(DETAILS["user"])], check=False)
+    for pid in find():
+        os.kill(int(pid), signal.SIGKILL)
     bookinfo = os.path.join(os.path.dirname(os.environ.get("AMBIT", "build/ambit")), "ambit-bookinfo")
     subprocess.Popen(
         ["nsenter", f"--net=/run/netns/{lab.vms['books']['netns']}", "setpriv", f"--reuid={DETAILS['user']}", "--clear-groups",
