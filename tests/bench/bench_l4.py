@@ -184,7 +184,7 @@ def main():
     parser.add_argument("--hold", action="store_true", help="stand until Enter, to profile by hand")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    subprocess.run(["make", "-s", "-C", str(BUILD), "tests/bench/load"], check=True)
+    subprocess.run(["make", "-s", "-C", str(BUILD), "tests/bench/load"], check=True, stdout=sys.stderr)
     load = BUILD / "tests" / "bench" / "load"
     with tempfile.TemporaryDirectory(prefix="ambit-bench-") as folder:
         world = World(folder)
