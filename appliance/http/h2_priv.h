@@ -19,6 +19,7 @@
 #define H2_BORROW_MAX 8
 #define H2_FRAME_HEAD 9
 #define H2_DATA_MAX ((size_t)16384)     /* what nghttp2 packs into one DATA frame without growing its buffers */
+#define H2_DATA_BULK ((size_t)65536 - 9) /* where the peer takes it: with its head, four whole TLS records */
 #define H2_OUT_LIMIT ((size_t)52 * 1024) /* bytes ready in the out block at which no more frames are made */
 
 /* Tokens that come back with time; a flood runs out of them. */
@@ -80,6 +81,7 @@ struct h2_stream {
 	bool discard;       /* a body where none may be: swallowed */
 	bool failed, fail_told;
 	bool counted_writer;
+	bool bulk; /* the last DATA frame was full */
 	ap_response_fn response_fn;
 	void *response_arg;
 	struct ap_task alone; /* tells that the rest can be read, once the connection is gone */

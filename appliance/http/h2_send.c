@@ -152,7 +152,7 @@ h2_stream_is_stalled(const struct h2_stream *s)
 	if (h2->blocked || (s->x.is_server && !s->x.response_started))
 		return true;
 	return nghttp2_session_get_remote_window_size(h2->session) <= 0 ||
-	    nghttp2_session_get_stream_remote_window_size(h2->session, s->id) == 0;
+	       nghttp2_session_get_stream_remote_window_size(h2->session, s->id) == 0;
 }
 
 /* ---- DATA ---- */
@@ -295,8 +295,8 @@ submit_trailers(struct h2_stream *s)
 }
 
 static ssize_t
-on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint32_t *flags,
-    nghttp2_data_source *source, void *arg)
+on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint32_t *flags, nghttp2_data_source *source,
+    void *arg)
 {
 	struct h2 *h2 = arg;
 	struct h2_stream *s = source->ptr;
@@ -307,9 +307,10 @@ on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint3
 	(void)id;
 	(void)buf;
 	AP_IS(s, H2_STREAM_MAGIC);
-	b = out_room(h2, H2_FRAME_HEAD + AP_MIN(length, H2_DATA_MAX));
+	b = out_room(h2, H2_FRAME_HEAD + length);
 	h2->place = b->bytes + b->end;
-	n = take_payload(s, h2->place + H2_FRAME_HEAD, AP_MIN(length, H2_DATA_MAX));
+	n = take_payload(s, h2->place + H2_FRAME_HEAD, length);
+	s->bulk = n >= H2_DATA_MAX;
 	if (s->shut && s->pending.len == 0 && s->give_left == 0) {
 		if (s->left > 0) /* less than was announced: the peer must not take it for whole */
 			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -375,6 +376,20 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 	return 0;
 }
 
+/* How long the next DATA frame may be: long where the last one was full, since each costs a read of the source. */
+static ssize_t
+on_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t connection_window, int32_t stream_window,
+    uint32_t max_frame, void *arg)
+{
+	const struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+
+	(void)type;
+	(void)connection_window;
+	(void)stream_window;
+	(void)arg;
+	return s != NULL && s->bulk ? (ssize_t)AP_MIN(H2_DATA_BULK, (size_t)max_frame) : (ssize_t)H2_DATA_MAX;
+}
+
 /* A frame of ours that nghttp2 could not send; a head too large for it leaves the peer waiting for ever. */
 static int
 on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int code, void *arg)
@@ -391,6 +406,7 @@ void
 h2_set_send_callbacks(nghttp2_session_callbacks *cbs)
 {
 	nghttp2_session_callbacks_set_send_data_callback(cbs, on_send_data);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(cbs, on_length);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_frame_send);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cbs, on_frame_not_send);
 }
