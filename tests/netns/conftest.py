@@ -164,16 +164,25 @@ def total(series, name, **labels):
     return sum(value for (n, have), value in series.items() if n == name and wanted <= have)
 
 
+def end_orphans():
+    """Labs of test runs that were killed: a lab is named after the process that made it."""
+    for folder in Path("/run").glob("ambit-lab-t[0-9]*"):
+        name = folder.name.removeprefix("ambit-lab-")
+        if not Path(f"/proc/{name[1:]}").exists():
+            subprocess.run([AMBIT, "lab", "down"], env=dict(os.environ, AMBIT_LAB_NAME=name), capture_output=True, timeout=120)
+
+
 @pytest.fixture(scope="session")
 def lab():
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    env = dict(os.environ, AMBIT_LAB_NAME="abtest", AMBIT_LAB_NET="10.78.0")
-    subprocess.run([AMBIT, "lab", "down"], env=env, capture_output=True, timeout=120)
+    end_orphans()
+    pid = os.getpid()
+    env = dict(os.environ, AMBIT_LAB_NAME=f"t{pid}"[:8], AMBIT_LAB_NET=f"10.78.{pid % 250}")
     up = subprocess.run([AMBIT, "lab", "up"], env=env, capture_output=True, text=True, timeout=300)
     if up.returncode != 0:
         logs = ""
-        for log in sorted(Path("/run/ambit-lab-abtest").glob("*/ambit.log")):
+        for log in sorted(Path(f"/run/ambit-lab-{env['AMBIT_LAB_NAME']}").glob("*/ambit.log")):
             logs += f"\n--- {log}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-30:])
         pytest.fail(f"lab up: {up.stdout}{up.stderr}{logs}")
     assert up.stdout.rstrip().splitlines()[-1].startswith("http://"), up.stdout
