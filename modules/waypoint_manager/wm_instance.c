@@ -18,6 +18,7 @@
 
 AP_LOG_MODULE(wm_instance);
 
+#define TOKENS "/apis/ambit.mesh/v1alpha1/jointokens"
 #define PAUSE_FIRST_MS 100U
 #define PAUSE_MAX_MS 10000U
 #define KILL_AFTER_MS 5000U /* beyond the process' own drain */
@@ -125,6 +126,7 @@ on_token(int status, struct ap_slice body, void *arg)
 		/* it went meanwhile */
 	} else if (status / 100 == 2 && ap_json_parse(arena, "token", body, &answer, &err) == 0 &&
 	    (token = ap_doc_string(ap_doc_get(answer, "status"), "token", "")).len > 0) {
+		snprintf(i->token, sizeof(i->token), "%.*s", AP_FMT(ap_doc_string(ap_doc_get(answer, "metadata"), "name", "")));
 		if (wm_write_files(i, token, &err) == 0)
 			start_process(i);
 		else
@@ -154,7 +156,7 @@ ask_token(struct wm_instance *i)
 	    "{\"apiVersion\":\"ambit.mesh/v1alpha1\",\"kind\":\"JoinToken\",\"metadata\":{\"generateName\":\"waypoint-\"},"
 	    "\"spec\":{\"host\":\"%.*s.%s.%s\",\"identities\":[\"%s/%s\"],\"uses\":1,\"ttl\":\"10m\"}}",
 	    AP_FMT(a->name), i->name, i->namespace_, i->namespace_, i->account);
-	wm_request(i->m->client, "POST", "/apis/ambit.mesh/v1alpha1/jointokens", "application/json", ap_buf_slice(&body), on_token,
+	wm_request(i->m->client, "POST", TOKENS, "application/json", ap_buf_slice(&body), on_token,
 	    who);
 	ap_buf_done(&body);
 }
@@ -258,6 +260,27 @@ wm_instance_retire(struct wm_instance *i)
 }
 
 static void
+ignore_answer(int status, struct ap_slice body, void *arg)
+{
+	(void)status;
+	(void)body;
+	(void)arg;
+}
+
+/* It has joined: what its token could still do, nobody should. */
+static void
+forget_token(struct wm_instance *i)
+{
+	char path[300];
+
+	if (i->token[0] == '\0')
+		return;
+	snprintf(path, sizeof(path), TOKENS "/%s", i->token);
+	wm_request(i->m->client, "DELETE", path, NULL, AP_SLICE_NONE, ignore_answer, NULL);
+	i->token[0] = '\0';
+}
+
+static void
 on_probe(struct wm_instance *i, bool ready)
 {
 	enum wm_phase now = ready ? WM_READY : WM_STARTING;
@@ -267,6 +290,7 @@ on_probe(struct wm_instance *i, bool ready)
 	i->phase = now;
 	if (ready) {
 		i->failures = 0;
+		forget_token(i);
 		LOG_INFO(NULL, "waypoint %s is ready, %llu ms after its start.", i->key,
 		    (unsigned long long)(ap_loop_now_ms(i->m->loop) - i->started_ms));
 	} else {

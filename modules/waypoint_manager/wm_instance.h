@@ -21,6 +21,7 @@ struct wm_instance {
 	char key[200];                  /* "namespace/name" */
 	char account[128];              /* service account of its identity */
 	char folder[460];
+	char token[128]; /* name of the JoinToken made for it, until it has joined; empty otherwise */
 	uint16_t port; /* HBONE; metrics and readiness follow at fixed distances */
 	enum wm_phase phase;
 	pid_t pid; /* 0: none */
