@@ -2,7 +2,7 @@
 # gcc 12 does not know that cmocka's assertions do not return.
 CFLAGS_UNIT = $(AM_CFLAGS) -Wno-null-dereference $(CMOCKA_CFLAGS)
 LIBS_UNIT = libcore.la $(CMOCKA_LIBS)
-EXTRA_DIST += tests/unit/test.h
+EXTRA_DIST += tests/unit/test.h tests/tsan.supp tests/run
 include $(srcdir)/tests/unit/base/local.mk
 include $(srcdir)/tests/unit/codec/local.mk
 include $(srcdir)/tests/unit/model/local.mk
