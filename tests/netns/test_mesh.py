@@ -128,6 +128,30 @@ def restart_hub(lab, config):
     wait_for(lambda: lab.ambit("get", "namespaces", check=False).returncode == 0, 20, "the control plane is back")
 
 
+def test_a_waypoint_comes_and_goes_without_a_failed_request(clean):
+    """Make before break: requests go on without a pause while a route brings a waypoint and takes it away again."""
+    lab = clean
+    route = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{timeout: 5s, route: [{destination: {host: reviews}}]}]
+"""
+    results = []
+    thread = threading.Thread(target=steady, args=(lab, "http://reviews:9080/reviews/0", 9, results))
+    thread.start()
+    for _ in range(2):
+        lab.apply(route)
+        wait_for(lambda: lab.waypoints().get("waypoint-bookinfo-reviews"), 10, "the waypoint is ready")
+        time.sleep(0.5)
+        lab.delete("virtualservice", "reviews")
+        wait_for(lambda: not lab.waypoints(), 10, "the waypoint is gone")
+    thread.join()
+    assert len(results) > 50 and set(results) == {200}, [r for r in results if r != 200]
+
+
 def test_killed_waypoint_is_back_and_nothing_passes_meanwhile(clean):
     lab = clean
     lab.apply("""
