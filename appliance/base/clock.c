@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static atomic_bool frozen;
@@ -54,25 +55,41 @@ ap_clock_wall_ms(void)
 const char *
 ap_clock_format(int64_t wall_us, int digits, char *out, size_t size)
 {
-	int64_t us = wall_us % 1000000;
+	/* The calendar of the last second asked for: logs ask for the same one again and again. */
+	static _Thread_local struct {
+		time_t second;
+		char text[40];
+	} last = { -1, "" };
+	int64_t us = wall_us % 1000000, divisor = 100000;
 	time_t s = (time_t)(wall_us / 1000000);
-	char day[40];
 	struct tm tm;
+	size_t n;
 
 	if (us < 0) {
 		us += 1000000;
 		s--;
 	}
-	if (gmtime_r(&s, &tm) == NULL || strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
-		snprintf(out, size, "?");
+	if (s != last.second) {
+		if (gmtime_r(&s, &tm) == NULL || strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
+			last.second = -1;
+			snprintf(out, size, "?");
+			return out;
+		}
+		last.second = s;
+	}
+	n = strlen(last.text);
+	if (size < n + 9) {
+		snprintf(out, size, "%s", last.text);
 		return out;
 	}
-	if (digits <= 0)
-		snprintf(out, size, "%sZ", day);
-	else if (digits <= 3)
-		snprintf(out, size, "%s.%03dZ", day, (int)(us / 1000));
-	else
-		snprintf(out, size, "%s.%06dZ", day, (int)us);
+	memcpy(out, last.text, n);
+	digits = digits <= 0 ? 0 : digits <= 3 ? 3 : 6;
+	if (digits > 0)
+		out[n++] = '.';
+	for (; digits > 0; digits--, divisor /= 10)
+		out[n++] = (char)('0' + us / divisor % 10);
+	out[n++] = 'Z';
+	out[n] = '\0';
 	return out;
 }
 

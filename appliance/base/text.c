@@ -395,3 +395,18 @@ ap_text_format_duration(int64_t ns, char *out, size_t size)
 	snprintf(out, size, "%s%s%s%s", sign, hm, sec, sec[0] == '\0' ? "" : "s");
 	return out;
 }
+
+size_t
+ap_text_put_u64(uint64_t v, char *out)
+{
+	char digits[AP_TEXT_U64];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	for (size_t i = 0; i < n; i++)
+		out[i] = digits[n - 1 - i];
+	return n;
+}

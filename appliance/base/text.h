@@ -29,6 +29,9 @@ bool ap_text_is_dns_name(struct ap_slice s);
 unsigned ap_text_distance(struct ap_slice a, struct ap_slice b, unsigned limit);
 /* Nearest of the NULL-terminated list, or NULL when none is near. */
 const char *ap_text_nearest(struct ap_slice s, const char *const *list);
+/* Decimal digits at out, which has room for AP_TEXT_U64; returns their number. For paths on which printf is too dear. */
+#define AP_TEXT_U64 20
+size_t ap_text_put_u64(uint64_t v, char *out);
 /* "1h2m3s", "250ms". Returns out. */
 const char *ap_text_format_duration(int64_t ns, char *out, size_t size);
 AP_PUBLIC_END

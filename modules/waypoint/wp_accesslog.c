@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/text.h"
 #include "net/tcp.h"
 #include "waypoint/wp_request.h"
 
@@ -36,14 +37,17 @@ text_add(struct ap_buf *b, struct ap_slice v, bool quoted)
 		ap_buf_add_char(b, '"');
 	if (v.len == 0)
 		ap_buf_add_char(b, '-');
-	for (size_t i = 0; i < v.len; i++) {
-		unsigned char c = (unsigned char)v.ptr[i];
+	for (size_t from = 0, i = 0; i <= v.len; i++) {
+		unsigned char c = i < v.len ? (unsigned char)v.ptr[i] : 0;
 
 		/* Nothing that a client sends may break or forge a line. */
-		if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
+		if (i < v.len && c >= 0x20 && c != 0x7f && c != '"' && c != '\\')
+			continue;
+		if (i > from)
+			ap_buf_add(b, v.ptr + from, i - from);
+		if (i < v.len)
 			ap_buf_printf(b, "\\x%02x", c);
-		else
-			ap_buf_add_char(b, (char)c);
+		from = i + 1;
 	}
 	if (quoted)
 		ap_buf_add_char(b, '"');
@@ -72,10 +76,9 @@ field_add(struct ap_buf *b, bool json, const char *name, enum style style, struc
 static void
 number_add(struct ap_buf *b, bool json, const char *name, uint64_t v)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	char text[AP_TEXT_U64];
 
-	field_add(b, json, name, NUMBER, ap_slice(text, (size_t)n));
+	field_add(b, json, name, NUMBER, ap_slice(text, ap_text_put_u64(v, text)));
 }
 
 static void
@@ -96,7 +99,9 @@ request_add(struct wp_request *r, struct ap_buf *b, bool json)
 	text_add(b, method, false);
 	ap_buf_add_char(b, ' ');
 	text_add(b, r->original_path, false);
-	ap_buf_printf(b, " %s\"", protocol);
+	ap_buf_add_char(b, ' ');
+	ap_buf_add_text(b, protocol);
+	ap_buf_add_char(b, '"');
 }
 
 static void
@@ -166,8 +171,11 @@ line_make(struct wp_request *r, uint64_t duration_ns, struct ap_buf *b, bool jso
 	ap_clock_format(r->started_us, 3, text, sizeof(text));
 	if (json)
 		field_add(b, true, "start_time", TEXT, ap_slice_of(text));
-	else
-		ap_buf_printf(b, "[%s]", text);
+	else {
+		ap_buf_add_char(b, '[');
+		ap_buf_add_text(b, text);
+		ap_buf_add_char(b, ']');
+	}
 	request_add(r, b, json);
 	number_add(b, json, "response_code", (uint64_t)r->status);
 	field_add(b, json, "response_flags", TEXT, ap_slice_of(wp_flags_format(r->flags, text, sizeof(text))));

@@ -33,12 +33,19 @@ is_grpc(const struct ap_fields *f)
 static struct ap_slice
 request_id_make(struct ap_arena *arena)
 {
+	static const char hex[] = "0123456789abcdef";
 	uint64_t a = ap_rand_fast(), b = ap_rand_fast();
+	char text[36];
+	size_t n = 0;
 
 	a = (a & 0xffffffffffff0fffU) | 0x4000U;
 	b = (b & 0x3fffffffffffffffU) | 0x8000000000000000U;
-	return ap_arena_printf(arena, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32), (unsigned)(a >> 16) & 0xffffU,
-	    (unsigned)a & 0xffffU, (unsigned)(b >> 48), (unsigned long long)(b & 0xffffffffffffU));
+	for (unsigned digit = 0; digit < 32; digit++) {
+		if (digit == 8 || digit == 12 || digit == 16 || digit == 20)
+			text[n++] = '-';
+		text[n++] = hex[((digit < 16 ? a : b) >> (60 - digit % 16 * 4)) & 0xfU];
+	}
+	return ap_arena_copy(arena, ap_slice(text, n));
 }
 
 static void

@@ -194,10 +194,28 @@ a_frozen_clock_moves_when_told(void **state)
 	assert_true(ap_clock_wall_ms() == wall + 1500);
 }
 
+static void
+numbers_become_digits(void **state)
+{
+	static const struct {
+		uint64_t v;
+		const char *text;
+	} rows[] = { { 0, "0" }, { 7, "7" }, { 10, "10" }, { 1000, "1000" }, { UINT64_MAX, "18446744073709551615" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char out[AP_TEXT_U64];
+
+		assert_int_equal(ap_text_put_u64(rows[i].v, out), strlen(rows[i].text));
+		assert_memory_equal(out, rows[i].text, strlen(rows[i].text));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_become_digits),
 		cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(durations_and_sizes_have_units),
 		cmocka_unit_test(names_and_utf8_are_checked),
