@@ -321,3 +321,76 @@ def test_a_program_without_a_workload_reaches_services_in_plain(world):
         assert talk(s) == b"HELLO"
     assert peers[0][0] == "10.77.0.1"
     assert world.b.sum("istio_tcp_connections_opened_total", connection_security_policy="unknown") == 1
+
+
+def closes(tls, deadline=8):
+    """The peer ends the connection, by an alert, a reset or a plain end, and answers no CONNECT before."""
+    tls.settimeout(deadline)
+    try:
+        while tls.recv(65536):
+            pass
+    except OSError as e:
+        return not isinstance(e, TimeoutError)
+    return True
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x00\x40\x00\x00\x00\x00\x00\x00\x01half",  # a DATA frame of a stream that is none, cut
+        b"\x00\x00\x30\x01\x04\x00\x00\x00\x01\x82",  # a HEADERS frame cut in its block
+        b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",  # a frame larger than was allowed
+        b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00",  # SETTINGS, cut
+    ],
+)
+def test_a_truncated_frame_costs_its_own_connection_alone(world, garbage):
+    world.b.echo(9000)
+    world.b.start([SERVER])
+    good = foreign(world)
+    stream, status, _ = good.connect("10.77.0.2:9000")
+    assert status == 200
+    bad = foreign(world)
+    bad.tls.sendall(garbage)
+    bad.tls.shutdown(socket.SHUT_WR)
+    assert closes(bad.tls)
+    good.send(stream, b"still here")
+    assert good.receive(stream, 10) == b"STILL HERE"
+    good.close()
+
+
+def literal(name, value):
+    """An HPACK literal without index or Huffman code: a megabyte is not for Python to compress."""
+
+    def text(b):
+        n, out = len(b), b""
+        if n < 127:
+            return bytes([n]) + b
+        n -= 127
+        while n >= 128:
+            out += bytes([n % 128 + 128])
+            n //= 128
+        return b"\x7f" + out + bytes([n]) + b
+
+    return b"\x00" + text(name) + text(value)
+
+
+def test_a_header_of_a_megabyte_is_refused_and_the_proxy_goes_on(world):
+    world.b.echo(9000)
+    world.b.start([SERVER])
+    bad = foreign(world)
+    block = literal(b":method", b"CONNECT") + literal(b":authority", b"10.77.0.2:9000") + literal(b"baggage", b"x" * 1_000_000)
+    parts = [block[i : i + 16384] for i in range(0, len(block), 16384)]
+    try:
+        for i, part in enumerate(parts):
+            kind, flags = (1 if i == 0 else 9), (4 if i == len(parts) - 1 else 0)
+            bad.tls.sendall(len(part).to_bytes(3, "big") + bytes([kind, flags]) + (1).to_bytes(4, "big") + part)
+        refused = closes(bad.tls)
+    except OSError:
+        refused = True  # cut while we were still sending
+    assert refused
+    good = foreign(world)
+    stream, status, _ = good.connect("10.77.0.2:9000")
+    assert status == 200
+    good.send(stream, b"still here")
+    assert good.receive(stream, 10) == b"STILL HERE"
+    good.close()
