@@ -59,11 +59,11 @@ check_spec(const struct ap_doc *spec, struct ap_errors *errs)
 
 static const struct ap_field_row spec_rows[] = {
 	ROW_OBJECT("autoscaling", &autoscaling, "Number of processes by load.", .flags = AP_F_REPORTED),
-	ROW_DURATION("drain", "Longest time that a waypoint's connections get to end.", .preset = "5s"),
+	ROW_DURATION("drain", "Longest time that a waypoint's connections get to end.", .preset = "5s", .flags = AP_F_REPORTED),
 	ROW_STRING("granularity", "What one waypoint is for.", .values = granularities, .preset = "serviceAccount"),
-	ROW_OBJECT("placement", &placement, "On which hosts waypoints run."),
-	ROW_INT("replicas", "Number of processes of each waypoint.", .min = 1, .max = 100, .preset = "1"),
-	ROW_OBJECT("resources", &resources, "What a process may use."),
+	ROW_OBJECT("placement", &placement, "On which hosts waypoints run.", .flags = AP_F_REPORTED),
+	ROW_INT("replicas", "Number of processes of each waypoint.", .min = 1, .max = 100, .preset = "1", .flags = AP_F_REPORTED),
+	ROW_OBJECT("resources", &resources, "What a process may use.", .flags = AP_F_REPORTED),
 	ROW_OBJECT("selector", &ap_istio_selector, "Labels of workloads whose waypoints it is for; left out: all of the namespace, "
 						   "or of the mesh in the root namespace."),
 	ROW_OBJECTS("targetRefs", &ap_target_ref, "Services whose waypoints it is for.", .max = 16),
